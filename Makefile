@@ -1,0 +1,33 @@
+# Each target does all of its own set-up: Python 3.11 or newer and make are enough.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed
+
+.PHONY: install test lint bench demo clean
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Varde needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $(STAMP)
+
+install: $(STAMP)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+bench: install
+	$(BIN)/python -m pytest benchmarks --benchmark-only -p no:xdist
+	$(BIN)/python benchmarks/load.py --compare-floor
+
+demo: install
+	$(BIN)/varde demo
+
+clean:
+	rm -rf .venv varde-data .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,72 @@
+"""The closed set of ways a request can fail, and the OperationOutcome each becomes.
+
+https://hl7.org/fhir/R4/operationoutcome.html, https://hl7.org/fhir/R4/http.html#Status-Codes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# category -> (HTTP status, issue code of https://hl7.org/fhir/R4/valueset-issue-type.html)
+CATEGORIES: dict[str, tuple[int, str]] = {
+    "malformed": (400, "structure"),  # not JSON, not a resource
+    "invalid": (400, "invalid"),  # a bad parameter, header or id
+    "not-supported": (400, "not-supported"),
+    "not-found": (404, "not-found"),
+    "unknown-type": (404, "not-supported"),
+    "method-not-allowed": (405, "not-supported"),
+    "not-acceptable": (406, "not-supported"),
+    "conflict": (409, "conflict"),
+    "deleted": (410, "deleted"),
+    "precondition-failed": (412, "conflict"),
+    "multiple-matches": (412, "multiple-matches"),
+    "too-large": (413, "too-long"),
+    "unsupported-media-type": (415, "not-supported"),
+    "unprocessable": (422, "processing"),
+    "expired": (410, "expired"),  # a paging cursor that is no longer good
+    "exception": (500, "exception"),
+    "unavailable": (503, "transient"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One OperationOutcome.issue; `expression` is the FHIRPath of the element concerned."""
+
+    severity: str  # fatal | error | warning | information
+    code: str
+    diagnostics: str
+    expression: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        out: dict[str, Any] = {"severity": self.severity, "code": self.code, "diagnostics": self.diagnostics}
+        if self.expression:
+            out["expression"] = [self.expression]
+        return out
+
+
+class FhirError(Exception):
+    """A request that cannot be carried out: a category of the table above and at least one issue.
+
+    Diagnostics are shown to the caller and may be logged: they never carry a person's identifiers.
+    """
+
+    def __init__(
+        self,
+        category: str,
+        diagnostics: str = "",
+        *,
+        expression: str | None = None,
+        issues: Sequence[Issue] = (),
+    ) -> None:
+        self.category = category
+        self.status, code = CATEGORIES[category]
+        self.issues = tuple(issues) or (Issue("error", code, diagnostics, expression),)
+        super().__init__(self.issues[0].diagnostics)
+
+
+def operation_outcome(issues: Iterable[Issue]) -> dict[str, Any]:
+    """An OperationOutcome resource of these issues (at least one)."""
+    return {"resourceType": "OperationOutcome", "issue": [issue.as_json() for issue in issues]}

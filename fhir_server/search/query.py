@@ -1,0 +1,120 @@
+"""The query tree: what a search asks, before any store says how.
+
+https://hl7.org/fhir/R4/search.html. Parameter types (search/parameters/) write it, adapters render it.
+A leaf says "the resource has a row in this table for which all tests hold"; the meaning of prefixes,
+precision and modifiers is spent before it gets here, so that an adapter compares columns and knows no FHIR.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+# The typed tables of search values, and the columns of each.
+# Every row belongs to one parameter of one resource version.
+TABLES: dict[str, tuple[str, ...]] = {
+    "token": ("system", "code"),  # system "" = the coding has none; code "" = only a system
+    "string": ("folded", "exact"),  # folded: case and accents removed; exact: as written
+    "date": ("low", "high"),  # microseconds since 1970 UTC, [low, high); open ends are MIN_TIME, MAX_TIME
+    "number": ("low", "high"),  # Decimal, [low, high] ; a plain number has low == high
+    "quantity": ("low", "high", "system", "code", "unit"),
+    "reference": ("type", "id", "url", "system", "value"),  # local: type+id; absolute: url; identifier
+    "uri": ("value",),
+}
+MIN_TIME = -(2**62)
+MAX_TIME = 2**62
+MIN_NUMBER = Decimal("-1e300")
+MAX_NUMBER = Decimal("1e300")
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Everything one resource version is found by, extracted once, outside the adapters.
+
+    `rows` maps a table of TABLES to tuples (parameter code, *columns). `patient` is the id of the Patient
+    whose compartment the resource is in (for a Patient its own id), `moment` the low end of the type's own
+    `date` parameter in microseconds: adapters carry both next to tokens, so that "this patient's readings
+    of this code, newest first" is one index range.
+    """
+
+    rows: dict[str, tuple[tuple[Any, ...], ...]]
+    patient: str | None = None
+    moment: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """`column op value`; op: = != < <= > >= in (a tuple) prefix contains (both case-sensitive, on text)."""
+
+    __test__ = False  # not a test case, whatever pytest thinks
+
+    column: str
+    op: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The resource has a row of `param` in `table` for which all tests hold (no tests: has any row).
+
+    Table "resource" is the version itself, with the columns `id` and `updated` (microseconds).
+    """
+
+    table: str
+    param: str
+    tests: tuple[Test, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    children: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    children: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    child: Node
+
+
+Node = Match | And | Or | Not
+
+EVERYTHING = And(())
+NOTHING = Or(())
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """One sort key: the smallest value of `column` among the rows of `param`; without a row, last.
+
+    Table "resource" sorts by the version's own `id` or `updated`.
+    """
+
+    table: str
+    param: str
+    column: str
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A search of one resource type.
+
+    `patient` is a hint that the parser derives when a conjunct confines the result to one patient's
+    compartment (`subject=Patient/1`, `patient=1`): every match has Values.patient == it. It narrows which
+    index an adapter walks, never what the search means.
+    `after` continues behind the last entry of a page (opaque to everyone but the adapter) and `snapshot`
+    is the commit number the first page saw: both come from a Found.
+    """
+
+    type: str
+    where: Node = EVERYTHING
+    sort: tuple[Sort, ...] = ()
+    count: int = 20
+    patient: str | None = None
+    after: tuple[Any, ...] | None = None
+    snapshot: int | None = None

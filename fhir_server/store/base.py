@@ -1,0 +1,151 @@
+"""The store contract: what Varde asks of a place to keep resources, and nothing more.
+
+One test suite (tests/store/) holds every adapter to it. A store keeps versions (JSON bytes that already
+carry id and meta) and the search values that were extracted for them; it knows no FHIR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from fhir_server.search.query import Query, Values
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of one resource, as stored.
+
+    `seq` is its place in the order of all commits (1, 2, ... increasing, unique per version); a store assigns
+    it. `updated` is microseconds since 1970 UTC. `body` is the JSON to send, None where this version is a
+    deletion. `method` is the HTTP verb that made it (POST, PUT, PATCH, DELETE), for history bundles.
+    """
+
+    type: str
+    id: str
+    version: int
+    updated: int
+    method: str
+    body: bytes | None
+    seq: int = 0
+
+    @property
+    def deleted(self) -> bool:
+        return self.body is None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Which version of a resource is current: enough to know whether what one has cached still holds."""
+
+    type: str
+    id: str
+    version: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of a search. `next` is the cursor to put into Query.after, None on the last page."""
+
+    versions: tuple[Version, ...]
+    next: tuple[Any, ...] | None
+    snapshot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A page of history, newest first; `next` is the seq to put into `before`, None on the last page."""
+
+    versions: tuple[Version, ...]
+    next: int | None
+    total: int
+
+
+class Transaction(Protocol):
+    """What a unit of work may do. Synchronous, runs in a thread of the store; sees its own puts.
+
+    Everything put in one work is committed together or not at all, and works are serialisable: each runs as
+    if it were alone, in the order of their commits, over all processes on the same store.
+    """
+
+    def read(self, type: str, id: str) -> Version | None:
+        """The current version (which may be a deletion), or None if there never was one."""
+
+    def vread(self, type: str, id: str, version: int) -> Version | None:
+        """That version of it, or None."""
+
+    def search(self, query: Query) -> tuple[Version, ...]:
+        """The first query.count current matches in the query's order."""
+
+    def heads(self, patient: str, types: Sequence[str]) -> tuple[Head, ...]:
+        """Current, undeleted versions of these types in the patient's compartment, without their bodies."""
+
+    def put(self, version: Version, values: Values | None) -> Version:
+        """Store a version (`seq` is ignored and assigned) as the current one; values None when deleted.
+
+        Returns it with its seq. `version.version` must be one more than the current (1 for the first).
+        """
+
+
+class Store(Protocol):
+    """Async, and safe to call from many tasks. Several processes may share one store.
+
+    Every method raises FhirError("unavailable") when the store cannot be reached or cannot write (disk
+    full, database gone), and works again without a restart when it can.
+    """
+
+    name: str  # "sqlite" | "mongodb", for metrics and the CapabilityStatement
+
+    async def open(self) -> None:
+        """Create what is missing (tables, indexes) and check what is required.
+
+        Raises FhirError("unavailable") with a plain sentence when the store cannot keep its promises
+        (a MongoDB that is no replica set).
+        """
+
+    async def close(self) -> None:
+        """Finish what is queued, then let go of files and connections."""
+
+    async def check(self) -> None:
+        """Raises FhirError("unavailable") unless the store answers a trivial read now."""
+
+    async def transact(self, work: Callable[[Transaction], T]) -> T:
+        """Run work in a transaction; returns its result once everything it put is durable on disk.
+
+        An exception from work rolls back that work alone and comes out here. work may run more than once
+        (a conflict with another process), so it must have no effects of its own.
+        """
+
+    async def read(self, type: str, id: str) -> Version | None:
+        """As Transaction.read, of what is committed."""
+
+    async def vread(self, type: str, id: str, version: int) -> Version | None:
+        """As Transaction.vread, of what is committed."""
+
+    async def history(
+        self,
+        type: str | None = None,
+        id: str | None = None,
+        *,
+        count: int = 50,
+        before: int | None = None,
+        since: int | None = None,
+    ) -> Chapter:
+        """Versions newest first: of a resource, of a type, or of all. `since` in microseconds."""
+
+    async def search(self, query: Query) -> Found:
+        """A page. Without query.snapshot it sees the newest commit, and every acknowledged write is in it;
+        with one it sees exactly what was current then, whatever has been written since."""
+
+    async def count(self, query: Query, at_most: int | None = None) -> int:
+        """How many match (at query.snapshot if set); stops counting at at_most."""
+
+    async def changes(self, since: int, limit: int = 1000) -> tuple[Version, ...]:
+        """Versions with seq > since, in commit order."""
+
+    async def explain(self, query: Query) -> list[str]:
+        """The store's own plan for the search, a line a step, for tests and administrators."""

@@ -1,0 +1,1 @@
+"""The languages and the clinical rules: pure functions that know nothing of HTTP or stores."""
