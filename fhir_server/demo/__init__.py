@@ -1,0 +1,1 @@
+"""A synthetic follow-up service that can be watched at work: people, plans, readings, and their streaming."""
