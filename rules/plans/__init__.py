@@ -1,0 +1,35 @@
+"""Care plans as rules: thresholds read from Goals, compiled to Python, held against readings."""
+
+from rules.plans.explain import rule_text, verdict_text
+from rules.plans.judge import Technical, Verdict, judge
+from rules.plans.plan import Plan, in_force, read_plan
+from rules.plans.reading import JUDGED, Reading, codes_of, instant, readings, time_of
+from rules.plans.rule import Rule, Units, Zone, make_rules
+from rules.plans.text import Text
+from rules.plans.threshold import Coding, Problem, Threshold, read_goal
+
+__all__ = [
+    "JUDGED",
+    "Coding",
+    "Plan",
+    "Problem",
+    "Reading",
+    "Rule",
+    "Technical",
+    "Text",
+    "Threshold",
+    "Units",
+    "Verdict",
+    "Zone",
+    "codes_of",
+    "in_force",
+    "instant",
+    "judge",
+    "make_rules",
+    "read_goal",
+    "read_plan",
+    "readings",
+    "rule_text",
+    "time_of",
+    "verdict_text",
+]
