@@ -4,9 +4,10 @@ from rules.plans.explain import rule_text, verdict_text
 from rules.plans.judge import Technical, Verdict, judge
 from rules.plans.plan import Plan, in_force, read_plan
 from rules.plans.reading import JUDGED, Reading, codes_of, instant, readings, time_of
-from rules.plans.rule import Rule, Units, Zone, make_rules
+from rules.plans.rule import Rule, make_rules
 from rules.plans.text import Text
 from rules.plans.threshold import Coding, Problem, Threshold, read_goal
+from rules.plans.zone import Units, Zone
 
 __all__ = [
     "JUDGED",

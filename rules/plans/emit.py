@@ -27,7 +27,7 @@ from hashlib import sha256
 from statistics import mean, median
 from typing import Any
 
-from rules.plans.rule import Rule, Zone
+from rules.plans.zone import Zone
 
 Judgement = tuple[int, Decimal | None, Decimal | None, int, tuple[int, ...]]
 RuleFunction = Callable[[Sequence[int], Sequence[Decimal], int, Sequence[int], Sequence[Any]], Judgement]
@@ -56,10 +56,10 @@ class Compiled:
     source: str
 
 
-def shape_of(rule: Rule) -> Shape:
-    """What the rule's function depends on."""
+def shape_of(kind: str, zones: Sequence[Zone]) -> Shape:
+    """What the function of a rule with these zones depends on."""
     return Shape(
-        rule.kind,
+        kind,
         tuple(
             ZoneShape(
                 _bound(zone.low is not None, zone.threshold.low),
@@ -68,7 +68,7 @@ def shape_of(rule: Rule) -> Shape:
                 zone.threshold.percent,
                 zone.threshold.window is not None,
             )
-            for zone in rule.zones
+            for zone in zones
         ),
     )
 
@@ -77,9 +77,9 @@ def _bound(present: bool, bound: Any) -> str:
     return ("in" if bound.inclusive else "ex") if present else ""
 
 
-def parameters(rule: Rule) -> tuple[Any, ...]:
-    """The rule's numbers in the order its function reads them: low, high, baseline, n, m of each zone."""
-    return tuple(number for zone in rule.zones for number in _numbers(zone))
+def parameters(zones: Sequence[Zone]) -> tuple[Any, ...]:
+    """A rule's numbers in the order its function reads them: low, high, baseline, n, m of each zone."""
+    return tuple(number for zone in zones for number in _numbers(zone))
 
 
 def _numbers(zone: Zone) -> tuple[Any, ...]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from rules.plans.emit import compile_shape, parameters, shape_of
 from rules.plans.judge import Verdict
-from rules.plans.rule import Rule, Zone
+from rules.plans.rule import Rule
 from rules.plans.text import ZONES, Text, number, quantity
 from rules.plans.threshold import Threshold
+from rules.plans.zone import Zone
 
 _BASELINES = {
     "min": Text("laveste", "lowest"),
@@ -108,8 +108,8 @@ def rule_text(rule: Rule) -> str:
     codes = ", ".join(f"{system}|{code}" for system, code in sorted(rule.codes))
     lines = [f"rule {rule.key} ({rule.kind})", f"  codes: {codes}", f"  unit: {rule.unit or '(as read)'}"]
     lines += [f"  {_zone_line(zone)}" for zone in rule.zones]
-    lines += [f"  autoResolve: {rule.auto_resolve or 'never'}", f"  p = {_shown(parameters(rule))}", ""]
-    lines += [f"    {line}" for line in compile_shape(shape_of(rule)).source.splitlines()]
+    lines += [f"  autoResolve: {rule.auto_resolve or 'never'}", f"  p = {_shown(rule.numbers)}", ""]
+    lines += [f"    {line}" for line in rule.compiled.source.splitlines()]
     return "\n".join(lines)
 
 

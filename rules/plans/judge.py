@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rules.plans.emit import compile_shape, parameters, shape_of
 from rules.plans.plan import in_force
 from rules.plans.reading import Reading
-from rules.plans.rule import Rule, Units, Zone
+from rules.plans.rule import Rule, make_rule
 from rules.plans.text import Text
+from rules.plans.zone import Units, Zone
 
 _FAR = Decimal("1e300")
 
@@ -87,7 +87,7 @@ def _of_plans_in_force(rule: Rule, time: int) -> Rule:
     zones = tuple(zone for zone in rule.zones if in_force(zone.plan, time))
     if len(zones) == len(rule.zones):
         return rule
-    return Rule(rule.key, rule.kind, rule.codes, rule.unit, zones)
+    return make_rule(rule.key, rule.kind, rule.codes, rule.unit, zones)
 
 
 def _value_in(reading: Reading, unit: str, units: Units) -> Decimal | None:
@@ -130,8 +130,7 @@ def _verdict(rule: Rule, series: list[tuple[Decimal, Reading]], reading: Reading
     times = [other.time for _, other in series]
     i = next(k for k, (_, other) in enumerate(series) if other is reading)
     starts = [w.start(reading.time) if (w := zone.threshold.window) else 0 for zone in rule.zones]
-    function = compile_shape(shape_of(rule)).function
-    zone, measured, base, first, missing = function(times, values, i, starts, parameters(rule))
+    zone, measured, base, first, missing = rule.compiled.function(times, values, i, starts, rule.numbers)
     looked_at = tuple(other for _, other in series[first : i + 1])
     technical = tuple(Technical("baseline", _no_baseline(rule.zones[k]), passing=True) for k in missing)
     return Verdict(

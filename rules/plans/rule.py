@@ -6,43 +6,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
-from typing import Protocol
+from typing import Any
 
+from rules.plans.emit import Compiled, compile_shape, parameters, shape_of
 from rules.plans.plan import Plan
 from rules.plans.text import Text
-from rules.plans.threshold import ZONES, Bound, Coding, Problem, Threshold
+from rules.plans.threshold import ZONES, Coding, Problem, Threshold
+from rules.plans.zone import Units, Zone, zone_in_unit
 
 _KNOWN_SYSTEMS = ("http://loinc.org", "http://snomed.info/sct")
 
 
-class Units(Protocol):
-    """Conversion of UCUM units; both raise ValueError where two units cannot be compared."""
-
-    def convert(self, value: Decimal, source: str, target: str) -> Decimal: ...
-
-    def convert_difference(self, value: Decimal, source: str, target: str) -> Decimal: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Zone:
-    """A threshold of one plan, its bounds in the unit of the rule."""
-
-    threshold: Threshold
-    plan: Plan
-    low: Decimal | None
-    high: Decimal | None
-    baseline: Decimal | None
-
-
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is watched together: `key` stays the same while plans and numbers change, and names the Flag."""
+    """What is watched together: `key` stays the same while plans and numbers change, and names the Flag.
+
+    `compiled` is the function of the rule's shape, `numbers` what it is called with (see emit.py).
+    """
 
     key: str
     kind: str
     codes: frozenset[Coding]
     unit: str
     zones: tuple[Zone, ...]
+    compiled: Compiled
+    numbers: tuple[Any, ...]
 
     @property
     def label(self) -> str:
@@ -74,6 +62,11 @@ class Rule:
         return max((w.reach(time) for z in self.zones if (w := z.threshold.window)), default=time)
 
 
+def make_rule(key: str, kind: str, codes: frozenset[Coding], unit: str, zones: tuple[Zone, ...]) -> Rule:
+    """A rule and the function that judges it."""
+    return Rule(key, kind, codes, unit, zones, compile_shape(shape_of(kind, zones)), parameters(zones))
+
+
 def make_rules(plans: Sequence[Plan], units: Units) -> tuple[list[Rule], list[tuple[Plan, Problem]]]:
     """The rules of these plans together, and what cannot be judged (by plan)."""
     problems = [(plan, problem) for plan in plans for problem in plan.problems]
@@ -83,13 +76,13 @@ def make_rules(plans: Sequence[Plan], units: Units) -> tuple[list[Rule], list[tu
         zones = []
         for threshold, plan in members:
             try:
-                zones.append(_zone(threshold, plan, unit, units))
+                zones.append(zone_in_unit(threshold, plan, unit, units))
             except ValueError:
                 problems.append((plan, Problem(threshold.expression, _INCOMPARABLE, codes)))
         zones.sort(key=lambda zone: ZONES.index(zone.threshold.zone))  # stable: plans keep their order
         if zones:
             kind = zones[0].threshold.kind
-            rule = Rule(rule_key(kind, codes), kind, codes, unit, tuple(zones))
+            rule = make_rule(rule_key(kind, codes), kind, codes, unit, tuple(zones))
             rules.append(rule)
             problems += _overlaps(rule)
     return rules, problems
@@ -122,25 +115,6 @@ def rule_key(kind: str, codes: frozenset[Coding]) -> str:
     if system in _KNOWN_SYSTEMS and len(code) <= 32:
         return f"{kind}.{code}"
     return f"{kind}.{sha256(f'{system}|{code}'.encode()).hexdigest()[:16]}"
-
-
-def _zone(threshold: Threshold, plan: Plan, unit: str, units: Units) -> Zone:
-    differences = threshold.kind in ("relative", "change")
-    change = units.convert_difference if differences else units.convert
-
-    def in_unit(bound: Bound | None) -> Decimal | None:
-        if bound is None or threshold.percent:
-            return bound.value if bound else None
-        return change(bound.value, bound.unit, unit)
-
-    base = threshold.baseline_value
-    return Zone(
-        threshold,
-        plan,
-        in_unit(threshold.low),
-        in_unit(threshold.high),
-        units.convert(base.value, base.unit, unit) if base else None,
-    )
 
 
 def _overlaps(rule: Rule) -> list[tuple[Plan, Problem]]:
