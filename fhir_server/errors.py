@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/operationoutcome.html, https://hl7.org/fhir/R4/http.html
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 # category -> (HTTP status, issue code of https://hl7.org/fhir/R4/valueset-issue-type.html)
@@ -65,6 +65,18 @@ class FhirError(Exception):
         self.status, code = CATEGORIES[category]
         self.issues = tuple(issues) or (Issue("error", code, diagnostics, expression),)
         super().__init__(self.issues[0].diagnostics)
+
+
+def inside(error: FhirError, entry: str) -> FhirError:
+    """The same error of a resource in a Bundle: `Patient.name` becomes `Bundle.entry[3].resource.name`."""
+    return FhirError(error.category, issues=[_inside(issue, entry) for issue in error.issues])
+
+
+def _inside(issue: Issue, entry: str) -> Issue:
+    if not entry or (issue.expression or "").startswith("Bundle.entry["):
+        return issue
+    _, dot, rest = (issue.expression or "").partition(".")
+    return replace(issue, expression=f"{entry}.resource{dot}{rest}" if issue.expression else entry)
 
 
 def operation_outcome(issues: Iterable[Issue]) -> dict[str, Any]:

@@ -88,7 +88,8 @@ def prettify(body: bytes) -> bytes:
 
 def _decode_exactly(body: bytes) -> dict[str, Any]:
     """With a decoder that shows the text of integers too: slower, and only needed for -0."""
-    return json.loads(body, parse_float=_number, parse_int=_integer)
+    tree: dict[str, Any] = json.loads(body, parse_float=_number, parse_int=_integer)
+    return tree
 
 
 def _number(text: str) -> Decimal:

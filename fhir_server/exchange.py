@@ -1,0 +1,96 @@
+"""One request and its response as the interactions see them, whether alone or an entry of a Bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fhir_server.errors import FhirError
+from fhir_server.store.base import Store, Version
+
+# They say how a response is written, never what is found.
+_FORM = frozenset({"_format", "_pretty"})
+_MAX_PAIRS = 1000
+_RETURNS = frozenset({"minimal", "representation", "OperationOutcome"})
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What every interaction works with: the store, and the sources of time and of ids."""
+
+    store: Store
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
+    started: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Prefer:
+    """https://hl7.org/fhir/R4/http.html#ops and #handling; `returns` None when the client did not say."""
+
+    returns: str | None = None
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`query` is as in the URL, still encoded; `headers` have lower-case names.
+
+    The resource of an entry of a Bundle comes decoded in `resource`, otherwise `body` has the bytes.
+    """
+
+    method: str
+    base: str
+    type: str = ""
+    id: str = ""
+    version: str = ""
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    resource: Any = None
+
+    @property
+    def prefer(self) -> Prefer:
+        return parse_prefer(self.headers.get("prefer", ""))
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The parameters of the URL without `_format` and `_pretty`."""
+        return [pair for pair in parse_pairs(self.query) if pair[0] not in _FORM] if self.query else []
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """`body` is JSON; `version` gives ETag and Last-Modified, and Location when `located`."""
+
+    status: int
+    body: bytes | None = None
+    version: Version | None = None
+    located: bool = False
+
+
+def parse_pairs(query: str) -> list[tuple[str, str]]:
+    """Name and value of each parameter, decoded, in order; FhirError("invalid") for what is not UTF-8."""
+    try:
+        return parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PAIRS)
+    except UnicodeDecodeError:
+        raise FhirError("invalid", "The parameters are not UTF-8") from None
+    except ValueError:
+        raise FhirError("invalid", f"More than {_MAX_PAIRS} parameters") from None
+
+
+@lru_cache(maxsize=64)
+def parse_prefer(header: str) -> Prefer:
+    """What a Prefer header asks for; preferences that we do not know are ignored (RFC 7240)."""
+    returns, strict = None, False
+    for part in header.replace(";", ",").split(","):
+        name, _, value = (text.strip().strip('"') for text in part.partition("="))
+        if name.lower() == "return" and value in _RETURNS:
+            returns = value
+        elif name.lower() == "handling":
+            strict = value.lower() == "strict"
+    return Prefer(returns, strict)

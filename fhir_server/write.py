@@ -1,0 +1,282 @@
+"""The only road to a commit: changes in, one transaction of the store, one outcome for each.
+
+https://hl7.org/fhir/R4/http.html#transactional-integrity, https://hl7.org/fhir/R4/http.html#trules
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from fhir_server import alerts, preconditions
+from fhir_server.alerts import Written
+from fhir_server.errors import FhirError, inside
+from fhir_server.exchange import Service
+from fhir_server.instants import microseconds
+from fhir_server.references import rewrite
+from fhir_server.resource_json import decode_stored
+from fhir_server.search.query import Query
+from fhir_server.store.base import Transaction, Version
+from fhir_server.versions import Content, content
+
+# From here on, what is done before the transaction would keep the event loop from its other clients.
+_MANY = 50
+_TURN = {"DELETE": 0, "POST": 1, "PUT": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is asked of one resource.
+
+    `method` is POST, PUT or DELETE; `id` None is assigned. `criteria` make it conditional: a POST does
+    nothing when one matches, a PUT or DELETE is of the one that matches. `full_url` is what the other changes
+    call this one, `references` the conditional references in it with the search behind each, `where` its
+    place in a Bundle ("Bundle.entry[3]").
+    """
+
+    method: str
+    type: str
+    id: str | None = None
+    resource: dict[str, Any] | None = None
+    criteria: Query | None = None
+    if_match: frozenset[str] | None = None
+    if_none_match: frozenset[str] | None = None
+    full_url: str | None = None
+    references: tuple[tuple[str, Query], ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`status` as of the HTTP interaction; `version` the one now current, None for one that never was."""
+
+    status: int
+    version: Version | None
+
+
+async def commit(
+    service: Service, changes: Sequence[Change], then: Callable[[Transaction], None] | None = None
+) -> list[Outcome]:
+    """Carry out all changes and what their alerts call for, or none; outcomes in the order of changes.
+
+    `then` sees the transaction with everything put, and may refuse it. Raises FhirError as the changes
+    deserve, its expressions inside the Bundle's entry where there is one.
+    """
+    now = service.clock()
+    if len(changes) < _MANY:
+        drafts = _drafts(changes, now, service.new_id)
+    else:
+        drafts = await asyncio.to_thread(_drafts, changes, now, service.new_id)
+
+    def work(tx: Transaction) -> list[Outcome]:
+        unit = _Unit(tx, now)
+        outcomes = unit.carry_out(drafts)
+        alerts.follow_up(tx, unit.written, unit.put, service.new_id, now)
+        if then:
+            then(tx)
+        return outcomes
+
+    return await service.store.transact(work)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A change with everything that could be done before the transaction.
+
+    `id` is where it goes unless its criteria find another; `first` is the content should it become version 1
+    there, None for a deletion and where links can be rewritten only inside the transaction.
+    """
+
+    change: Change
+    id: str
+    first: Content | None
+
+
+def _drafts(changes: Sequence[Change], now: datetime, new_id: Callable[[], str]) -> list[_Draft]:
+    ids = [change.id or new_id() for change in changes]
+    # Where criteria decide, ids are known inside the transaction only, and so is what links become.
+    certain = all(change.criteria is None for change in changes)
+    links = _links(changes, ids)
+    updated = microseconds(now)
+    drafts = []
+    for change, id_ in zip(changes, ids, strict=True):
+        first = None
+        if change.resource is not None and (certain or not links) and not change.references:
+            if links:
+                change = replace(change, resource=rewrite(change.resource, links, change.full_url))
+            first = content(change.resource or {}, id_, 1, updated)
+        drafts.append(_Draft(change, id_, first))
+    return drafts
+
+
+def _links(changes: Iterable[Change], ids: Iterable[str | None]) -> dict[str, str]:
+    """fullUrl -> relative reference, for the changes that have both."""
+    return {
+        change.full_url: f"{change.type}/{id_}"
+        for change, id_ in zip(changes, ids, strict=True)
+        if change.full_url and id_
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where a change goes: the id, and what is there now; or why there is nothing to do.
+
+    That is `outcome`, or `twin`: the index of a create in the same Bundle with the same condition.
+    """
+
+    id: str | None = None
+    before: Version | None = None
+    outcome: Outcome | None = None
+    twin: int | None = None
+
+
+class _Unit:
+    """One run of the work: made anew each time that the store runs it."""
+
+    def __init__(self, tx: Transaction, now: datetime) -> None:
+        self._tx = tx
+        self._updated = microseconds(now)
+        self._links: dict[str, str] = {}
+        self.written: list[Written] = []
+
+    def carry_out(self, drafts: Sequence[_Draft]) -> list[Outcome]:
+        """Deletes, then creates, then updates; those with conditional references last, to see the others."""
+        targets = self._targets(drafts)
+        originals = [target if target.twin is None else targets[target.twin] for target in targets]
+        self._links = _links((draft.change for draft in drafts), map(_id_of, originals))
+        outcomes: dict[int, Outcome] = {}
+        for index in sorted(range(len(drafts)), key=lambda index: _turn(drafts[index].change)):
+            if targets[index].twin is None:
+                outcomes[index] = self._one(drafts[index], targets[index])
+        return [
+            outcomes[index] if target.twin is None else Outcome(200, outcomes[target.twin].version)
+            for index, target in enumerate(targets)
+        ]
+
+    def put(self, resource: dict[str, Any]) -> None:
+        """Store a resource of the engine's own, which has an id."""
+        type_, id_ = resource["resourceType"], resource["id"]
+        before = self._tx.read(type_, id_)
+        updated, version = self._next(before)
+        self._store("PUT" if before else "POST", content(resource, id_, version, updated), version, updated)
+
+    def _targets(self, drafts: Sequence[_Draft]) -> list[_Target]:
+        """What each change is of, decided before any of them is carried out."""
+        targets: list[_Target] = []
+        taken: set[tuple[str, str]] = set()
+        creates: dict[Query | None, int] = {}
+        for index, draft in enumerate(drafts):
+            change = draft.change
+            twin = creates.setdefault(change.criteria, index) if _is_conditional_create(change) else index
+            try:
+                target = self._target(draft) if twin == index else _Target(twin=twin)
+                if target.id and (change.type, target.id) in taken:
+                    raise FhirError("invalid", "Two entries of the Bundle write the same resource")
+            except FhirError as error:
+                raise inside(error, change.where) from None
+            if target.id:
+                taken.add((change.type, target.id))
+            targets.append(target)
+        return targets
+
+    def _target(self, draft: _Draft) -> _Target:
+        change = draft.change
+        if change.criteria is None:
+            before = None if change.method == "POST" else self._tx.read(change.type, draft.id)
+            return _Target(draft.id, before)
+        found = self._only_match(change.criteria)
+        if change.method == "POST":
+            return _Target(outcome=Outcome(200, found)) if found else _Target(draft.id)
+        if change.method == "DELETE":
+            return _Target(found.id, found) if found else _Target(outcome=Outcome(204, None))
+        if found is None:
+            return self._update_as_create(draft)
+        if change.id and change.id != found.id:
+            raise FhirError("invalid", "The resource's id is not that of the resource which the search finds")
+        return _Target(found.id, found)
+
+    def _update_as_create(self, draft: _Draft) -> _Target:
+        before = self._tx.read(draft.change.type, draft.id) if draft.change.id else None
+        if before and not before.deleted:
+            raise FhirError("conflict", "A resource with this id exists, and the search does not find it")
+        return _Target(draft.id, before)
+
+    def _only_match(self, criteria: Query) -> Version | None:
+        matches = self._tx.search(replace(criteria, count=2))
+        if len(matches) > 1:
+            raise FhirError("multiple-matches", "More than one resource matches")
+        return matches[0] if matches else None
+
+    def _one(self, draft: _Draft, target: _Target) -> Outcome:
+        if target.outcome or target.id is None:
+            return target.outcome or Outcome(204, None)
+        change, before = draft.change, target.before
+        try:
+            preconditions.check(before, change.if_match, change.if_none_match)
+            if change.method == "DELETE":
+                return self._delete(change, before)
+            return self._save(draft, target.id, before)
+        except FhirError as error:
+            raise inside(error, change.where) from None
+
+    def _delete(self, change: Change, before: Version | None) -> Outcome:
+        if before is None or before.deleted:
+            return Outcome(204, before)
+        updated, version = self._next(before)
+        gone = Version(change.type, before.id, version, updated, "DELETE", None)
+        self.written.append(Written(change.type, before.id, _tree(before), None))
+        return Outcome(204, self._tx.put(gone, None))
+
+    def _save(self, draft: _Draft, id_: str, before: Version | None) -> Outcome:
+        updated, version = self._next(before)
+        first = draft.first
+        if first is None:
+            new = content(self._resolved(draft.change), id_, version, updated)
+        elif version == 1 and id_ == draft.id:
+            new = first
+        else:
+            new = content(first.tree, id_, version, updated, first.values if id_ == draft.id else None)
+        self.written.append(Written(draft.change.type, id_, _tree(before), new.tree))
+        created = before is None or before.deleted
+        return Outcome(201 if created else 200, self._store(draft.change.method, new, version, updated))
+
+    def _store(self, method: str, new: Content, version: int, updated: int) -> Version:
+        type_, id_ = new.tree["resourceType"], new.tree["id"]
+        return self._tx.put(Version(type_, id_, version, updated, method, new.body), new.values)
+
+    def _next(self, before: Version | None) -> tuple[int, int]:
+        """When and as what the next version goes in: a clock set back must not turn history around."""
+        if before is None:
+            return self._updated, 1
+        return max(self._updated, before.updated), before.version + 1
+
+    def _resolved(self, change: Change) -> dict[str, Any]:
+        """The resource with its links to other entries, and its conditional references, made plain."""
+        for text, criteria in change.references:
+            if text not in self._links:
+                found = self._only_match(criteria)
+                if found is None:
+                    raise FhirError("precondition-failed", "No resource matches a conditional reference")
+                self._links[text] = f"{found.type}/{found.id}"
+        return rewrite(change.resource or {}, self._links, change.full_url)
+
+
+def _is_conditional_create(change: Change) -> bool:
+    return change.method == "POST" and change.criteria is not None
+
+
+def _turn(change: Change) -> tuple[bool, int]:
+    return bool(change.references), _TURN[change.method]
+
+
+def _id_of(target: _Target) -> str | None:
+    found = target.outcome.version if target.outcome else None
+    return target.id or (found.id if found else None)
+
+
+def _tree(version: Version | None) -> dict[str, Any] | None:
+    return decode_stored(version.body) if version and version.body else None
