@@ -1,0 +1,319 @@
+"""Turns a type of the definitions into the Python function that checks the structure of its instances.
+
+https://hl7.org/fhir/R4/json.html. The function is built as a syntax tree: what comes from a definition is
+only ever a constant or a name made here. `explain` shows it as text.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from profiles.definitions import Definitions, Element, TypeDef, TypeRef
+from profiles.primitives import PRIMITIVES
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A property of a choice element: valueQuantity is (bit of value, "value", "Quantity")."""
+
+    bit: int
+    element: str
+    type: TypeRef
+    label: str  # value.ofType(Quantity), as FHIRPath names it
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an object of a type may hold, for the parts of a check that are not compiled."""
+
+    name: str
+    plain: frozenset[str]  # properties that the compiled code reads itself
+    choices: Mapping[str, Choice]
+    primitives: Mapping[str, tuple[str, bool]]  # _property -> (what a path calls it, whether it repeats)
+    groups: Mapping[str, tuple[str, ...]]  # choice element -> its properties
+    required: int  # bits of the choice elements that must be there
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """The function `check_X(o, at, out)` of a type, and the names that it refers to."""
+
+    function: str
+    module: ast.Module
+    constants: Mapping[str, Any]
+    calls: Mapping[str, str]  # function -> type it checks
+
+
+# The parts a function is put together from. `o` is the object, `n` how many of its properties were known and
+# not null: at the end it must equal len(o), or something needs a closer look. `d` is the depth of children.
+
+_FUNCTION = """
+def FUNCTION(o, at, out):
+    if type(o) is not dict:
+        return out.not_object(o, at)
+    d = at[0] + 1
+    if d > DEEPEST:
+        return out.too_deep(at)
+    n = START
+"""
+_SCALAR = """
+v = o.get(NAME)
+if v is not None:
+    n += 1
+    if not (TEST):
+        out.FAIL(WHAT, v, (d, at, NAME))
+"""
+_LIST = """
+v = o.get(NAME)
+if v is not None:
+    n += 1
+    if type(v) is not list or not v:
+        out.not_list(v, (d, at, NAME))
+    else:
+        for i, v in enumerate(v):
+            if not (TEST) and not (v is None and paired(o, SIBLING, i)):
+                out.FAIL(WHAT, v, (d, at, NAME, i))
+"""
+_OBJECT = """
+v = o.get(NAME)
+if v is not None:
+    n += 1
+    CHECK(v, (d, at, NAME), out)
+"""
+_OBJECTS = """
+v = o.get(NAME)
+if v is not None:
+    n += 1
+    if type(v) is not list or not v:
+        out.not_list(v, (d, at, NAME))
+    else:
+        for i, v in enumerate(v):
+            CHECK(v, (d, at, NAME, i), out)
+"""
+_MISSING = """
+if NAME not in o:
+    out.missing(NAME, at)
+"""
+_MISSING_PRIMITIVE = """
+if NAME not in o and SIBLING not in o:
+    out.missing(NAME, at)
+"""
+_END = """
+if n != len(o):
+    rest(o, at, out, SHAPE)
+elif not n:
+    out.empty_object(at)
+"""
+_END_WITH_CHOICES = """
+seen = 0
+if n != len(o):
+    m, seen = choices(o, at, out, CHOICES)
+    if n + m != len(o):
+        rest(o, at, out, SHAPE)
+elif not n:
+    out.empty_object(at)
+"""
+_REQUIRED_CHOICES = """
+if seen & REQUIRED != REQUIRED:
+    missing_choices(o, seen, at, out, SHAPE)
+"""
+# https://hl7.org/fhir/R4/extensibility.html#Extension: a value or extensions, never both (ext-1)
+_EXTENSION = """
+if (seen == 0) != ('extension' in o):
+    extension_content(o, seen, at, out, SHAPE)
+"""
+# What an element asks for beyond its type: a Reference's targets, a CodeableConcept's required codes.
+_OBJECT_ALSO = _OBJECT + "    ALSO(v, LIMITS, (d, at, NAME), out)\n"
+_OBJECTS_ALSO = _OBJECTS + "            ALSO(v, LIMITS, (d, at, NAME, i), out)\n"
+
+DEEPEST = 100  # levels of elements; the JSON decoder refuses far shallower nonsense than Python's own limit
+
+
+def function_name(type_: str) -> str:
+    """check_Observation_component for Observation.component."""
+    return "check_" + type_.replace(".", "_")
+
+
+def emit(definitions: Definitions, type_: str) -> Emitted:
+    """The check of a complex type, resource type or backbone element; equal definitions give equal trees."""
+    definition = definitions.types[type_]
+    return _Emitter(definitions, definition).emit()
+
+
+def emit_primitive(type_: str) -> Emitted:
+    """The check of a lone primitive, as a choice element may hold it."""
+    name = function_name(type_)
+    body = "def FUNCTION(v, at, out):\n    if not (TEST):\n        out.primitive(WHAT, v, at)"
+    statements = _fill(body, FUNCTION=name, TEST=_test(PRIMITIVES[type_].test), WHAT=ast.Constant(type_))
+    return Emitted(name, _module(statements), {}, {})
+
+
+def explain(emitted: Emitted) -> str:
+    """The function as Python text."""
+    return ast.unparse(emitted.module)
+
+
+class _Emitter:
+    """One run over the elements of a type, collecting statements and the constants that they name."""
+
+    def __init__(self, definitions: Definitions, definition: TypeDef) -> None:
+        self.definitions = definitions
+        self.definition = definition
+        self.name = function_name(definition.name)
+        self.constants: dict[str, Any] = {}
+        self.calls: dict[str, str] = {}
+
+    def emit(self) -> Emitted:
+        is_resource = self.definition.kind == "resource"
+        start = ast.Constant(1 if is_resource else 0)  # resourceType is no element, but counts as a property
+        (function,) = _fill(_FUNCTION, FUNCTION=self.name, START=start, DEEPEST=ast.Constant(DEEPEST))
+        assert isinstance(function, ast.FunctionDef)
+        for element in self.definition.elements.values():
+            if not element.choice:
+                function.body += self.element(element)
+        function.body += self.end()
+        return Emitted(self.name, _module([function]), self.constants, self.calls)
+
+    def element(self, element: Element) -> list[ast.stmt]:
+        (type_,) = element.types
+        if type_.code in PRIMITIVES:
+            return self.primitive(element, type_)
+        many = element.max is None
+        name, check = ast.Constant(element.name), self.check(element, type_)
+        if type_.code == "Reference" and type_.targets:
+            limits = self.constant(element.name, "targets", frozenset(type_.targets))
+            template = _OBJECTS_ALSO if many else _OBJECT_ALSO
+            statements = _fill(template, NAME=name, CHECK=check, ALSO="target", LIMITS=limits)
+        elif codes := self.definitions.value_sets.get(element.value_set or ""):
+            limits = self.constant(element.name, "codes", codes)
+            template = _OBJECTS_ALSO if many else _OBJECT_ALSO
+            statements = _fill(template, NAME=name, CHECK=check, ALSO="bound", LIMITS=limits)
+        else:
+            statements = _fill(_OBJECTS if many else _OBJECT, NAME=name, CHECK=check)
+        if element.min:
+            statements += _fill(_MISSING, NAME=name)
+        return statements
+
+    def primitive(self, element: Element, type_: TypeRef) -> list[ast.stmt]:
+        name, sibling = ast.Constant(element.name), ast.Constant("_" + element.name)
+        fail, what = "primitive", cast(ast.expr, ast.Constant(type_.code))
+        test = _test(PRIMITIVES[type_.code].test)
+        if element.required_codes is not None:
+            fail, what = "code", self.constant(element.name, "codes", element.required_codes)
+            test = _test("type(v) is str and v in CODES", CODES=what)
+        statements = _fill(
+            _LIST if element.max is None else _SCALAR,
+            NAME=name,
+            SIBLING=sibling,
+            TEST=test,
+            FAIL=fail,
+            WHAT=what,
+        )
+        if element.min:
+            statements += _fill(_MISSING_PRIMITIVE, NAME=name, SIBLING=sibling)
+        return statements
+
+    def check(self, element: Element, type_: TypeRef) -> str:
+        """The name of the function for a child object."""
+        if type_.code == "Resource":
+            return "check_contained" if element.name == "contained" else "check_resource"
+        target = type_.profile or type_.code
+        function = function_name(target)
+        self.calls[function] = target
+        return function
+
+    def end(self) -> list[ast.stmt]:
+        shape = shape_of(self.definition)
+        names = {"SHAPE": self.constant("", "shape", shape)}
+        if not shape.choices:
+            return _fill(_END, **names)
+        names["CHOICES"] = self.constant("", "choices", shape.choices)
+        statements = _fill(_END_WITH_CHOICES, **names)
+        if shape.required:
+            statements += _fill(_REQUIRED_CHOICES, **names, REQUIRED=ast.Constant(shape.required))
+        if self.definition.name == "Extension":
+            statements += _fill(_EXTENSION, **names)
+        return statements
+
+    def constant(self, element: str, purpose: str, value: Any) -> ast.Name:
+        parts = (self.definition.name.replace(".", "_"), element, purpose)
+        name = "_".join(part for part in parts if part)
+        self.constants[name] = value
+        return ast.Name(name, ast.Load())
+
+
+def shape_of(definition: TypeDef) -> Shape:
+    """The shape of a complex type, resource type or backbone element."""
+    elements = definition.elements.values()
+    plain = {element.name for element in elements if not element.choice}
+    if definition.kind == "resource":
+        plain.add("resourceType")
+    groups = [element for element in elements if element.choice]
+    choices = {
+        name: Choice(1 << place, element.name, type_, f"{element.name}.ofType({type_.code})")
+        for place, element in enumerate(groups)
+        for name, type_ in element.properties.items()
+    }
+    primitives = {
+        "_" + element.name: (element.name, element.max is None)
+        for element in elements
+        if not element.choice and element.types[0].code in PRIMITIVES
+    }
+    primitives |= {
+        "_" + name: (choice.label, False)
+        for name, choice in choices.items()
+        if choice.type.code in PRIMITIVES
+    }
+    return Shape(
+        name=definition.name,
+        plain=frozenset(plain),
+        choices=choices,
+        primitives=primitives,
+        groups={element.name: tuple(element.properties) for element in groups},
+        required=sum(1 << place for place, element in enumerate(groups) if element.min),
+    )
+
+
+class _Holes(ast.NodeTransformer):
+    """Replaces the capitalised names of a part by what belongs there."""
+
+    def __init__(self, parts: Mapping[str, str | ast.expr]) -> None:
+        self.parts = parts
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        part = self.parts.get(node.id, node)
+        return ast.Name(part, node.ctx) if isinstance(part, str) else copy.deepcopy(part)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        node.value = self.visit(node.value)
+        part = self.parts.get(node.attr, node.attr)
+        assert isinstance(part, str)
+        node.attr = part
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        name = self.parts[node.name]
+        assert isinstance(name, str)
+        node.name = name
+        self.generic_visit(node)
+        return node
+
+
+def _fill(part: str, **parts: str | ast.expr) -> list[ast.stmt]:
+    """The statements of a part, its capitalised names replaced: by that name for a string, else by the node."""
+    tree = _Holes(parts).visit(ast.parse(part))
+    return list(tree.body)
+
+
+def _test(text: str, **parts: str | ast.expr) -> ast.expr:
+    """A test over `v` as an expression."""
+    expression: ast.expr = _Holes(parts).visit(ast.parse(text, mode="eval")).body
+    return expression
+
+
+def _module(statements: list[ast.stmt]) -> ast.Module:
+    return ast.fix_missing_locations(ast.Module(statements, []))
