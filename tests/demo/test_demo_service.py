@@ -25,6 +25,9 @@ from fhir_server.demo.people import (
 from fhir_server.demo.plans import THRESHOLD, ZONE, thresholds
 from fhir_server.demo.readings import readings
 from fhir_server.demo.service import links, patient_bundle, service_bundle, stream
+from rules.plans import make_rules, read_plan
+from terminology import ucum
+from terminology.measures import same_measure
 
 END = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)  # two days after daylight saving began
 DAYS = 21
@@ -234,3 +237,18 @@ def test_even_the_smallest_service_has_yellow_and_red(seed):
     zones = Counter(zone for person in people(3, seed) for zone in outside(person, 4))
     assert zones["yellow"]
     assert zones["red"]
+
+
+@pytest.mark.parametrize("index", range(30))
+def test_plans_compile_to_rules_without_a_complaint(index):
+    person = people(30, 7)[index]
+    bundle = patient_bundle(person, date(2026, 3, 1))
+    entries = {e["fullUrl"]: e["resource"] for e in bundle["entry"]}
+    (plan,) = (r for r in entries.values() if r["resourceType"] == "CarePlan")
+    compiled = read_plan({**plan, "id": "1"}, lambda ref: entries.get(ref["reference"]), same_measure)
+    rules, problems = make_rules([compiled], ucum)
+    assert not problems
+    assert len(rules) >= 3
+    assert sum(len(rule.zones) for rule in rules) == len(thresholds(person))
+    assert compiled.advice.keys() == {"green", "yellow", "red"}
+    assert {"", "nb", "nn", "en"} <= compiled.advice["red"].keys()
