@@ -97,8 +97,8 @@ EPISODES: dict[str, dict[str, dict[str, float]]] = {
     "diabetes": {"infection": {"glucose": 8.0}, "low glucose": {"glucose": -4.4}},
 }
 DEVICES = {
-    "spo2": "oximeter", "pulse": "oximeter", "temperature": "thermometer", "weight": "scale",
-    "pressure": "blood pressure monitor", "glucose": "glucose meter",
+    "spo2": "Pulsoksymeter", "pulse": "Pulsoksymeter", "temperature": "Termometer", "weight": "Vekt",
+    "pressure": "Blodtrykksmåler", "glucose": "Blodsukkerapparat",
 }  # fmt: skip
 MISSED = 0.03  # the share of readings that are forgotten
 

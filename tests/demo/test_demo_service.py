@@ -23,7 +23,7 @@ from fhir_server.demo.people import (
     service_resources,
 )
 from fhir_server.demo.plans import THRESHOLD, ZONE, thresholds
-from fhir_server.demo.readings import readings
+from fhir_server.demo.readings import device_kinds, readings
 from fhir_server.demo.service import links, patient_bundle, service_bundle, stream
 from rules.plans import make_rules, read_plan
 from terminology import ucum
@@ -208,9 +208,7 @@ def test_values_are_those_of_living_people():
 def outside(person, days):
     """The zones of the absolute thresholds that this person's readings are outside of, one per reading."""
     rules = [t for t in thresholds(person) if t.kind == "absolute"]
-    refs = dict.fromkeys(
-        ("patient", "oximeter", "thermometer", "scale", "blood pressure monitor", "glucose meter"), "X/1"
-    )
+    refs = dict.fromkeys(("patient", *device_kinds(person)), "X/1")
     for reading in readings(person, days, END, refs):
         text = reading.resource["code"]["text"]
         zones = set()

@@ -12,6 +12,7 @@ import pytest
 
 from fhir_server.demo import stream as streaming
 from fhir_server.demo.people import people
+from fhir_server.demo.readings import device_kinds
 from fhir_server.demo.server import ServerFailed, serving
 from fhir_server.demo.service import stream
 from fhir_server.demo.watch import PRIORITY, Watch, zone
@@ -59,10 +60,7 @@ class FakeServer:
 def send(answer, days=5):
     everybody = people(4, 7)
     references = {
-        p.index: {"patient": f"Patient/{p.index}"}
-        | dict.fromkeys(
-            ("oximeter", "thermometer", "scale", "blood pressure monitor", "glucose meter"), "Device/1"
-        )
+        p.index: {"patient": f"Patient/{p.index}"} | dict.fromkeys(device_kinds(p), "Device/1")
         for p in everybody
     }
     readings = list(stream(everybody, days, END, references))
