@@ -24,11 +24,14 @@ class Content:
 
 
 def content(
-    resource: dict[str, Any], id_: str, version: int, updated: int, values: Values | None = None
+    resource: dict[str, Any], id_: str, version: int, updated: int, base: str, values: Values | None = None
 ) -> Content:
-    """The content of that version of the resource; `values` come along where they are known already."""
+    """The content of that version of the resource; `values` come along where they are known already.
+
+    `base` is the server's own URL, which makes an absolute reference below it a local one.
+    """
     tree = stamp(resource, id_, version, updated)
-    return Content(tree, encode(tree), values or extract(tree["resourceType"], tree))
+    return Content(tree, encode(tree), values or extract(tree["resourceType"], tree, base))
 
 
 def stamp(resource: dict[str, Any], id_: str, version: int, updated: int) -> dict[str, Any]:

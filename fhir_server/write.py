@@ -58,21 +58,25 @@ class Outcome:
 
 
 async def commit(
-    service: Service, changes: Sequence[Change], then: Callable[[Transaction], None] | None = None
+    service: Service,
+    changes: Sequence[Change],
+    base: str = "",
+    then: Callable[[Transaction], None] | None = None,
 ) -> list[Outcome]:
     """Carry out all changes and what their alerts call for, or none; outcomes in the order of changes.
 
-    `then` sees the transaction with everything put, and may refuse it. Raises FhirError as the changes
-    deserve, its expressions inside the Bundle's entry where there is one.
+    `base` is the server's URL as the client knows it: absolute references below it are local ones. `then`
+    sees the transaction with everything put, and may refuse it. Raises FhirError as the changes deserve, its
+    expressions inside the Bundle's entry where there is one.
     """
     now = service.clock()
     if len(changes) < _MANY:
-        drafts = _drafts(changes, now, service.new_id)
+        drafts = _drafts(changes, base, now, service.new_id)
     else:
-        drafts = await asyncio.to_thread(_drafts, changes, now, service.new_id)
+        drafts = await asyncio.to_thread(_drafts, changes, base, now, service.new_id)
 
     def work(tx: Transaction) -> list[Outcome]:
-        unit = _Unit(tx, now)
+        unit = _Unit(tx, base, now)
         outcomes = unit.carry_out(drafts)
         alerts.follow_up(tx, unit.written, unit.put, service.new_id, now)
         if then:
@@ -95,7 +99,7 @@ class _Draft:
     first: Content | None
 
 
-def _drafts(changes: Sequence[Change], now: datetime, new_id: Callable[[], str]) -> list[_Draft]:
+def _drafts(changes: Sequence[Change], base: str, now: datetime, new_id: Callable[[], str]) -> list[_Draft]:
     ids = [change.id or new_id() for change in changes]
     # Where criteria decide, ids are known inside the transaction only, and so is what links become.
     certain = all(change.criteria is None for change in changes)
@@ -107,7 +111,7 @@ def _drafts(changes: Sequence[Change], now: datetime, new_id: Callable[[], str])
         if change.resource is not None and (certain or not links) and not change.references:
             if links:
                 change = replace(change, resource=rewrite(change.resource, links, change.full_url))
-            first = content(change.resource or {}, id_, 1, updated)
+            first = content(change.resource or {}, id_, 1, updated, base)
         drafts.append(_Draft(change, id_, first))
     return drafts
 
@@ -137,8 +141,9 @@ class _Target:
 class _Unit:
     """One run of the work: made anew each time that the store runs it."""
 
-    def __init__(self, tx: Transaction, now: datetime) -> None:
+    def __init__(self, tx: Transaction, base: str, now: datetime) -> None:
         self._tx = tx
+        self._base = base
         self._updated = microseconds(now)
         self._links: dict[str, str] = {}
         self.written: list[Written] = []
@@ -162,7 +167,12 @@ class _Unit:
         type_, id_ = resource["resourceType"], resource["id"]
         before = self._tx.read(type_, id_)
         updated, version = self._next(before)
-        self._store("PUT" if before else "POST", content(resource, id_, version, updated), version, updated)
+        self._store(
+            "PUT" if before else "POST",
+            content(resource, id_, version, updated, self._base),
+            version,
+            updated,
+        )
 
     def _targets(self, drafts: Sequence[_Draft]) -> list[_Target]:
         """What each change is of, decided before any of them is carried out."""
@@ -235,11 +245,12 @@ class _Unit:
         updated, version = self._next(before)
         first = draft.first
         if first is None:
-            new = content(self._resolved(draft.change), id_, version, updated)
+            new = content(self._resolved(draft.change), id_, version, updated, self._base)
         elif version == 1 and id_ == draft.id:
             new = first
         else:
-            new = content(first.tree, id_, version, updated, first.values if id_ == draft.id else None)
+            values = first.values if id_ == draft.id else None
+            new = content(first.tree, id_, version, updated, self._base, values)
         self.written.append(Written(draft.change.type, id_, _tree(before), new.tree))
         created = before is None or before.deleted
         return Outcome(201 if created else 200, self._store(draft.change.method, new, version, updated))

@@ -1,0 +1,139 @@
+"""All wiring in one place: settings, store, clock, ids and routes become the application.
+
+The only file that names a store's adapter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import Mount, Route
+
+from fhir_server import log, metrics
+from fhir_server.errors import FhirError, Issue, operation_outcome
+from fhir_server.exchange import Service
+from fhir_server.http import BASE, Fhir
+from fhir_server.preconditions import ANY
+from fhir_server.settings import VERSION, Settings
+from fhir_server.store.base import Store
+from fhir_server.write import Change, commit
+
+READY_SECONDS = 3
+_DEVICE: dict[str, Any] = {
+    "resourceType": "Device",
+    "id": "varde-engine",
+    "status": "active",
+    "deviceName": [{"name": "Varde rules engine", "type": "model-name"}],
+}
+
+
+def from_environment() -> FastAPI:
+    """The application of a worker process, which has its settings in VARDE_... variables."""
+    settings = Settings()
+    log.configure(settings.log_level)
+    return create_app(settings)
+
+
+def create_app(
+    settings: Settings,
+    store: Store | None = None,
+    clock: Callable[[], datetime] | None = None,
+    new_id: Callable[[], str] | None = None,
+) -> FastAPI:
+    """The server; a store that is passed in is opened and closed with it all the same."""
+    clock = clock or utc_now
+    service = Service(store or open_store(settings.store), clock, new_id or time_ordered_id, clock())
+    fhir = Fhir(service, settings.base_url, settings.max_body_bytes)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await start(service)
+        yield
+        await service.store.close()
+
+    app = FastAPI(title="Varde", version=VERSION, openapi_url=None, lifespan=lifespan)
+    app.router.routes[:0] = [Route(BASE, fhir), Mount(BASE, fhir)]
+    app.add_exception_handler(HTTPException, _outside)
+    _add_operations(app, service.store)
+    return app
+
+
+def open_store(url: str) -> Store:
+    """The adapter for a store URL; ValueError with a plain sentence for a URL that names none."""
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite" and rest.startswith("/") and rest != "/":
+        from fhir_server.store.sqlite import SqliteStore
+
+        return SqliteStore(rest[1:])
+    if scheme in ("mongodb", "mongodb+srv") and rest:
+        from fhir_server.store.mongo import MongoStore
+
+        return MongoStore(url)
+    raise ValueError(
+        "The store must be sqlite:///PATH or mongodb://..., for example sqlite:///varde-data/varde.db"
+    )
+
+
+async def start(service: Service) -> None:
+    """Open the store, and see to it that the Device which writes the alerts is in it."""
+    await service.store.open()
+    try:
+        await commit(service, [Change("PUT", "Device", "varde-engine", _DEVICE, if_none_match=ANY)])
+    except FhirError as error:
+        if error.category != "precondition-failed":  # it is there already
+            raise
+
+
+async def prepare(settings: Settings) -> None:
+    """Start and stop once before any worker does: what is wrong shows here, and new tables are made once."""
+    service = Service(open_store(settings.store), utc_now, time_ordered_id, utc_now())
+    try:
+        await start(service)
+    finally:
+        await service.store.close()
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def time_ordered_id() -> str:
+    """A version 7 UUID (RFC 9562): new ids sort behind old ones, which keeps indexes compact."""
+    text = f"{time.time_ns() // 1_000_000:012x}7{os.urandom(10).hex()[:19]}"
+    variant = "89ab"[int(text[16], 16) & 3]
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{variant}{text[17:20]}-{text[20:]}"
+
+
+def _add_operations(app: FastAPI, store: Store) -> None:
+    @app.get("/health/live")
+    async def live() -> Response:
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/health/ready")
+    async def ready() -> Response:
+        try:
+            await asyncio.wait_for(store.check(), READY_SECONDS)
+        except (FhirError, TimeoutError):
+            return JSONResponse({"status": "unavailable"}, 503)
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/metrics")
+    async def show_metrics() -> Response:
+        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
+
+
+async def _outside(request: Request, error: Exception) -> Response:
+    """What is asked for beside the FHIR base and is not there."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    issue = Issue("error", "not-found", f"There is nothing here; the FHIR API is at {BASE}")
+    headers = getattr(error, "headers", None)
+    return JSONResponse(operation_outcome([issue]), status, headers, media_type="application/fhir+json")

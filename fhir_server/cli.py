@@ -1,0 +1,107 @@
+"""The command `varde`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from fhir_server.errors import FhirError
+from fhir_server.settings import VERSION, LogLevel, Settings
+
+app = typer.Typer(
+    help="Varde: a FHIR R4 server that judges each reading against the patient's plan, in the same commit.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+_errors = Console(stderr=True)
+
+
+_FIELDS = Settings.model_fields
+
+
+def _option(name: str, **more: Any) -> Any:
+    """A command line option for a setting, which its environment variable sets as well."""
+    return typer.Option(envvar=f"VARDE_{name.upper()}", help=_FIELDS[name].description, **more)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"varde {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """The options that every command has."""
+
+
+@app.command()
+def serve(
+    host: Annotated[str, _option("host")] = _FIELDS["host"].default,
+    port: Annotated[int, _option("port", min=0, max=65535)] = _FIELDS["port"].default,
+    store: Annotated[str, _option("store")] = _FIELDS["store"].default,
+    workers: Annotated[int, _option("workers", min=1, max=256)] = _FIELDS["workers"].default,
+    log_level: Annotated[LogLevel, _option("log_level")] = _FIELDS["log_level"].default,
+    base_url: Annotated[str | None, _option("base_url")] = None,
+    max_body_bytes: Annotated[int, _option("max_body_bytes", min=1024)] = _FIELDS["max_body_bytes"].default,
+) -> None:
+    """Serve the FHIR API at http://HOST:PORT/fhir until stopped.
+
+    Also at HOST:PORT: /health/live, /health/ready and /metrics (Prometheus).
+    """
+    settings = Settings(
+        host=host,
+        port=port,
+        store=store,
+        workers=workers,
+        log_level=log_level,
+        base_url=base_url,
+        max_body_bytes=max_body_bytes,
+    )
+    _run(settings)
+
+
+def _run(settings: Settings) -> None:
+    import uvicorn
+
+    from fhir_server import log
+    from fhir_server.app import create_app, prepare
+
+    log.configure(settings.log_level)
+    try:
+        asyncio.run(prepare(settings))
+    except (FhirError, ValueError) as error:
+        _errors.print(f"[bold red]Varde cannot start.[/] {error}", highlight=False)
+        raise typer.Exit(1) from None
+    log.event("start", host=settings.host, port=settings.port, workers=settings.workers, version=VERSION)
+    options: dict[str, Any] = {
+        "host": settings.host,
+        "port": settings.port,
+        "log_config": None,
+        "access_log": False,
+    }
+    if settings.workers == 1:
+        uvicorn.run(create_app(settings), **options)
+        return
+    # Workers are new processes: the environment is how they get their settings.
+    with tempfile.TemporaryDirectory(prefix="varde-metrics-") as folder:
+        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
+        for name, value in settings.model_dump(exclude_none=True).items():
+            os.environ[f"VARDE_{name.upper()}"] = str(value)
+        uvicorn.run("fhir_server.app:from_environment", factory=True, workers=settings.workers, **options)
+
+
+if __name__ == "__main__":
+    app()

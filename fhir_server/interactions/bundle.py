@@ -1,0 +1,248 @@
+"""https://hl7.org/fhir/R4/http.html#transaction: a batch or a transaction, posted to the base."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from fhir_server import log
+from fhir_server.errors import FhirError, Issue, inside, operation_outcome
+from fhir_server.exchange import Request, Response, Service
+from fhir_server.interactions import create, delete, update
+from fhir_server.interactions.entries import full_url, location, response_of, status_line
+from fhir_server.interactions.incoming import read_criteria
+from fhir_server.interactions.outgoing import answer
+from fhir_server.interactions.routes import ROUTES, Place, match
+from fhir_server.references import conditional_references
+from fhir_server.resource_json import decode, encode
+from fhir_server.store.base import Transaction
+from fhir_server.write import Change, commit
+from profiles.structure import validate
+
+# From here on, reading the entries would keep the event loop from its other clients.
+_MANY = 50
+# Entries of a batch under way at a time: enough to fill the store's group commits.
+_TOGETHER = 64
+_ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "GET": 3, "HEAD": 3}
+_CHANGES = {"POST": create.change, "PUT": update.change, "DELETE": delete.change}
+_HEADERS = {
+    "ifMatch": "if-match",
+    "ifNoneMatch": "if-none-match",
+    "ifModifiedSince": "if-modified-since",
+    "ifNoneExist": "if-none-exist",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry as the request that it stands for; `index` is its place in the Bundle."""
+
+    index: int
+    place: Place
+    request: Request
+    full_url: str | None
+
+    @property
+    def where(self) -> str:
+        return f"Bundle.entry[{self.index}]"
+
+    @property
+    def writes(self) -> bool:
+        return self.request.method in _CHANGES and self.place.template != "{type}/_search"
+
+
+async def bundle(service: Service, request: Request) -> Response:
+    """200 with a Bundle whose entries answer those sent, in their order; FhirError where all is refused."""
+    resource = decode(request.body)
+    if resource.get("resourceType") != "Bundle":
+        raise FhirError("malformed", "The base takes a Bundle; other resources go to their type's own URL")
+    kind, entries = resource.get("type"), resource.get("entry", [])
+    if kind not in ("batch", "transaction"):
+        raise FhirError("invalid", "The base takes a batch or a transaction", expression="Bundle.type")
+    if not isinstance(entries, list):
+        raise FhirError("malformed", "Bundle.entry must be an array", expression="Bundle.entry")
+    answers = await (_batch if kind == "batch" else _transaction)(service, request, entries)
+    body: dict[str, Any] = {"resourceType": "Bundle", "type": f"{kind}-response"}
+    if answers:
+        body["entry"] = answers
+    return Response(200, encode(body))
+
+
+async def _transaction(service: Service, request: Request, sent: list[Any]) -> list[dict[str, Any]]:
+    if len(sent) < _MANY:
+        entries, changes = _read_transaction(service, request, sent)
+    else:
+        entries, changes = await asyncio.to_thread(_read_transaction, service, request, sent)
+    reads = [entry for entry in entries if not entry.writes]
+
+    def hold_reads(tx: Transaction) -> None:
+        for entry in reads:
+            _check_read(tx, entry)
+
+    outcomes = await commit(service, changes, request.base, hold_reads) if changes else []
+    answers: dict[int, dict[str, Any]] = {}
+    for entry, outcome in zip((entry for entry in entries if entry.writes), outcomes, strict=True):
+        answers[entry.index] = _answered(entry, answer(entry.request, outcome))
+    for entry in reads:
+        try:
+            answers[entry.index] = await _run(service, entry)
+        except FhirError as error:
+            raise inside(error, entry.where) from None
+    return [answers[index] for index in range(len(sent))]
+
+
+def _read_transaction(
+    service: Service, request: Request, sent: list[Any]
+) -> tuple[list[Entry], list[Change]]:
+    """The entries and the changes they ask for; every entry's problems are told at once."""
+    entries, changes = [], []
+    errors: list[FhirError] = []
+    for index, item in enumerate(sent):
+        try:
+            entry = _read_entry(request, index, item)
+            entries.append(entry)
+            if entry.writes:
+                changes.append(_change(service, entry))
+        except FhirError as error:
+            errors.append(inside(error, f"Bundle.entry[{index}]"))
+    if errors:
+        raise FhirError(errors[0].category, issues=[issue for error in errors for issue in error.issues])
+    return entries, changes
+
+
+def _change(service: Service, entry: Entry) -> Change:
+    change = _CHANGES[entry.request.method](service, entry.request)
+    return replace(
+        change,
+        full_url=entry.full_url,
+        where=entry.where,
+        references=tuple(
+            (text, read_criteria(service, replace(entry.request, type=match(type_).type), criteria))
+            for text, type_, criteria in conditional_references(change.resource or {})
+        ),
+    )
+
+
+def _check_read(tx: Transaction, entry: Entry) -> None:
+    """A transaction whose read would fail is refused while it still can be."""
+    if entry.place.template == "{type}/{id}":
+        found = tx.read(entry.place.type, entry.place.id)
+        if found is None or found.deleted:
+            error = FhirError("deleted" if found else "not-found", f"There is no such {entry.place.type}")
+            raise inside(error, entry.where)
+
+
+async def _batch(service: Service, request: Request, sent: list[Any]) -> list[dict[str, Any]]:
+    """Each entry by itself, in the order of a transaction; what fails fails alone."""
+    entries: list[Entry] = []
+    answers: dict[int, dict[str, Any]] = {}
+    for index, item in enumerate(sent):
+        try:
+            entries.append(_read_entry(request, index, item))
+        except FhirError as error:
+            answers[index] = _failed(inside(error, f"Bundle.entry[{index}]"))
+    failures = 0
+    for group in _groups(entries):
+        results = await asyncio.gather(*(_run(service, entry) for entry in group), return_exceptions=True)
+        for entry, result in zip(group, results, strict=True):
+            if isinstance(result, BaseException):
+                error = _as_error(result)
+                failures += error.category == "unavailable"
+                result = _failed(inside(error, entry.where))
+            answers[entry.index] = result
+    if entries and failures == len(entries):
+        raise FhirError("unavailable", "The store cannot be reached")
+    return [answers[index] for index in range(len(sent))]
+
+
+def _groups(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """Entries of one method that may run at the same time, deletes first and reads last."""
+    groups: list[list[Entry]] = []
+    for entry in sorted(entries, key=lambda entry: _ORDER[entry.request.method]):
+        last = groups[-1] if groups else []
+        if last and len(last) < _TOGETHER and last[0].request.method == entry.request.method:
+            last.append(entry)
+        else:
+            groups.append([entry])
+    return groups
+
+
+def _as_error(error: BaseException) -> FhirError:
+    if isinstance(error, FhirError):
+        return error
+    if not isinstance(error, Exception):
+        raise error
+    log.bug(error, interaction="batch")
+    return FhirError("exception", "The server failed at this entry")
+
+
+def _read_entry(request: Request, index: int, item: Any) -> Entry:
+    """FhirError where the entry is no request that a Bundle may carry."""
+    _check_envelope(index, item)
+    asked = item.get("request")
+    if asked is None:
+        raise FhirError("invalid", "An entry of a batch or transaction needs a request")
+    method = asked["method"]
+    path, _, query = asked["url"].removeprefix(request.base).partition("?")
+    place = match(path)
+    if method not in _ORDER or _read_as(method) not in ROUTES.get(place.template, ()):
+        raise FhirError("method-not-allowed", f"{method} is not possible here")
+    headers = {name: asked[key] for key, name in _HEADERS.items() if key in asked}
+    if "prefer" in request.headers:
+        headers["prefer"] = request.headers["prefer"]
+    # An empty string is no resource and no body to decode either: read_resource says so.
+    resource = item.get("resource", "") if method in ("POST", "PUT") else None
+    as_request = Request(
+        method, request.base, place.type, place.id, place.version, query, headers, resource=resource
+    )
+    return Entry(index, place, as_request, item.get("fullUrl"))
+
+
+def _check_envelope(index: int, item: Any) -> None:
+    """The entry without its resource, which is validated where it goes."""
+    if isinstance(item, dict):
+        item = {key: value for key, value in item.items() if key != "resource"}
+    problems = validate({"resourceType": "Bundle", "type": "batch", "entry": [item]})
+    if problems:
+        where = f"Bundle.entry[{index}]"
+        raise FhirError(
+            "unprocessable",
+            issues=[
+                Issue(p.severity, p.code, p.diagnostics, p.expression.replace("Bundle.entry[0]", where))
+                for p in problems
+            ],
+        )
+
+
+def _read_as(method: str) -> str:
+    return "GET" if method == "HEAD" else method
+
+
+async def _run(service: Service, entry: Entry) -> dict[str, Any]:
+    _, interaction = ROUTES[entry.place.template][_read_as(entry.request.method)]
+    return _answered(entry, await interaction(service, entry.request))
+
+
+def _answered(entry: Entry, response: Response) -> dict[str, Any]:
+    """An entry of the response; a resource that was written is in it only where the client prefers so."""
+    request, version = entry.request, response.version
+    said = response_of(response.status, version)
+    if response.located and version:
+        said["location"] = location(version)
+    answered: dict[str, Any] = {"response": said}
+    body = msgspec.Raw(response.body) if response.body and request.method != "HEAD" else None
+    if body and entry.writes and request.prefer.returns == "OperationOutcome":
+        said["outcome"] = body
+    elif body and (not entry.writes or request.prefer.returns == "representation"):
+        answered = (
+            ({"fullUrl": full_url(version, request.base)} if version else {}) | {"resource": body} | answered
+        )
+    return answered
+
+
+def _failed(error: FhirError) -> dict[str, Any]:
+    return {"response": {"status": status_line(error.status), "outcome": operation_outcome(error.issues)}}

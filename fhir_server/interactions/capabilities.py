@@ -1,0 +1,67 @@
+"""https://hl7.org/fhir/R4/http.html#capabilities: what is really there, and nothing else."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from fhir_server.exchange import Request, Response, Service
+from fhir_server.resource_json import encode
+from fhir_server.search.parse import supported
+from fhir_server.settings import VERSION
+from profiles.definitions import load
+
+_OF_A_RESOURCE = (
+    "read", "vread", "update", "delete", "history-instance", "history-type", "create", "search-type",
+)  # fmt: skip
+
+
+async def capabilities(service: Service, request: Request) -> Response:
+    """The CapabilityStatement; its date is the server's start."""
+    return Response(200, encode(_statement(request.base, service.started)))
+
+
+@cache
+def _resources() -> list[dict[str, Any]]:
+    return [_resource(type_) for type_ in load().resource_types]
+
+
+def _statement(base: str, started: datetime) -> dict[str, Any]:
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": started.isoformat(timespec="seconds"),
+        "kind": "instance",
+        "software": {"name": "Varde", "version": VERSION},
+        "implementation": {"description": "Varde, for digital home follow-up", "url": base},
+        "fhirVersion": "4.0.1",
+        "format": ["application/fhir+json", "json"],
+        "rest": [
+            {
+                "mode": "server",
+                "resource": _resources(),
+                "interaction": [{"code": code} for code in ("transaction", "batch", "history-system")],
+            }
+        ],
+    }
+
+
+def _resource(type_: str) -> dict[str, Any]:
+    return {
+        "type": type_,
+        "profile": f"http://hl7.org/fhir/StructureDefinition/{type_}",
+        "interaction": [{"code": code} for code in _OF_A_RESOURCE],
+        "versioning": "versioned-update",
+        "readHistory": True,
+        "updateCreate": True,
+        "conditionalCreate": True,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": True,
+        "conditionalDelete": "single",
+        "referencePolicy": ["literal", "logical"],
+        "searchParam": [
+            {"name": parameter.code, "definition": parameter.url, "type": parameter.type}
+            for parameter in supported(type_)
+        ],
+    }

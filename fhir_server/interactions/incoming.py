@@ -1,0 +1,48 @@
+"""What a client sends to be stored: decoded, of the type that the URL says, and valid.
+
+https://hl7.org/fhir/R4/http.html#Status-Codes, https://hl7.org/fhir/R4/validation.html
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fhir_server.alerts import check_plan
+from fhir_server.errors import FhirError, Issue
+from fhir_server.exchange import Request, Service
+from fhir_server.resource_json import decode
+from fhir_server.search.parse import parse_criteria
+from fhir_server.search.query import Query
+from profiles.structure import validate
+
+ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_WITH_THRESHOLDS = frozenset({"CarePlan", "Goal"})
+
+
+def read_resource(request: Request) -> dict[str, Any]:
+    """The resource of a request, validated.
+
+    FhirError("malformed") where it is no resource of the type in the URL, "unprocessable" with every problem
+    where it breaks the definitions or a plan's thresholds make no sense.
+    """
+    resource = decode(request.body) if request.resource is None else request.resource
+    if not isinstance(resource, dict):
+        raise FhirError("malformed", "A resource must be a JSON object")
+    type_ = resource.get("resourceType")
+    if type_ != request.type:
+        said = "has no resourceType" if type_ is None else "has another resourceType"
+        raise FhirError(
+            "malformed", f"The resource {said}, the URL is for {request.type}", expression=request.type
+        )
+    problems = [Issue(p.severity, p.code, p.diagnostics, p.expression) for p in validate(resource)]
+    if type_ in _WITH_THRESHOLDS and not problems:
+        problems = check_plan(resource)
+    if any(problem.severity in ("error", "fatal") for problem in problems):
+        raise FhirError("unprocessable", issues=problems)
+    return resource
+
+
+def read_criteria(service: Service, request: Request, text: str) -> Query:
+    """The search that makes an interaction conditional; FhirError("invalid") where it could not select."""
+    return parse_criteria(request.type, text, base=request.base, now=service.clock())

@@ -1,0 +1,27 @@
+"""https://hl7.org/fhir/R4/http.html#read, conditional: https://hl7.org/fhir/R4/http.html#cread"""
+
+from __future__ import annotations
+
+from fhir_server.errors import FhirError
+from fhir_server.exchange import Request, Response, Service
+from fhir_server.preconditions import not_modified
+from fhir_server.store.base import Version
+
+
+async def read(service: Service, request: Request) -> Response:
+    """The current version, as the bytes that are stored; 304, 404 where it never was, 410 when deleted."""
+    return show(request, await service.store.read(request.type, request.id))
+
+
+def show(request: Request, version: Version | None) -> Response:
+    """A version that a client asked for."""
+    if request.query and request.prefer.strict and request.pairs:
+        raise FhirError("invalid", f"A read has no parameter {request.pairs[0][0]}")
+    if version is None:
+        raise FhirError("not-found", f"There is no such {request.type}")
+    if version.deleted:
+        raise FhirError("deleted", f"This {request.type} was deleted, as version {version.version}")
+    headers = request.headers
+    if not_modified(version, headers.get("if-none-match"), headers.get("if-modified-since")):
+        return Response(304, None, version)
+    return Response(200, version.body, version)

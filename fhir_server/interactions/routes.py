@@ -1,0 +1,80 @@
+"""Which interaction a method and a path ask for, over HTTP and in the entries of a Bundle alike.
+
+https://hl7.org/fhir/R4/http.html#operations
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from fhir_server.errors import FhirError
+from fhir_server.exchange import Request, Response, Service
+from fhir_server.interactions.capabilities import capabilities
+from fhir_server.interactions.create import create
+from fhir_server.interactions.delete import delete
+from fhir_server.interactions.history import history
+from fhir_server.interactions.read import read
+from fhir_server.interactions.search import search
+from fhir_server.interactions.update import update
+from fhir_server.interactions.vread import vread
+from profiles.definitions import load
+
+Interaction = Callable[[Service, Request], Awaitable[Response]]
+
+# Path template -> method -> the interaction's name in the specification, and the function. http.py adds the
+# one on the base itself, which is for Bundles and is none of their entries.
+ROUTES: Mapping[str, Mapping[str, tuple[str, Interaction]]] = {
+    "metadata": {"GET": ("capabilities", capabilities)},
+    "_history": {"GET": ("history-system", history)},
+    "{type}": {
+        "GET": ("search-type", search),
+        "POST": ("create", create),
+        "PUT": ("update", update),
+        "DELETE": ("delete", delete),
+    },
+    "{type}/_search": {"POST": ("search-type", search)},
+    "{type}/_history": {"GET": ("history-type", history)},
+    "{type}/{id}": {"GET": ("read", read), "PUT": ("update", update), "DELETE": ("delete", delete)},
+    "{type}/{id}/_history": {"GET": ("history-instance", history)},
+    "{type}/{id}/_history/{version}": {"GET": ("vread", vread)},
+}
+_TYPES = frozenset(load().resource_types)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A path, matched: which template, and what stands in its gaps."""
+
+    template: str
+    type: str = ""
+    id: str = ""
+    version: str = ""
+
+
+def match(path: str) -> Place:
+    """The place of a path relative to the base; FhirError("unknown-type") where there is none."""
+    parts = path.strip("/").split("/")
+    first = parts[0]
+    if first in _TYPES:
+        return _match_type(first, parts[1:])
+    if len(parts) == 1 and first in ("", "metadata", "_history"):
+        return Place(first)
+    if first.startswith(("_", "$")):
+        raise FhirError("unknown-type", "There is no such operation")
+    raise FhirError("unknown-type", "There is no such resource type in FHIR R4")
+
+
+def _match_type(type_: str, rest: list[str]) -> Place:
+    match rest:
+        case []:
+            return Place("{type}", type_)
+        case ["_search" | "_history" as name]:
+            return Place(f"{{type}}/{name}", type_)
+        case [id_] if not id_.startswith(("_", "$")):
+            return Place("{type}/{id}", type_, id_)
+        case [id_, "_history"]:
+            return Place("{type}/{id}/_history", type_, id_)
+        case [id_, "_history", version]:
+            return Place("{type}/{id}/_history/{version}", type_, id_, version)
+    raise FhirError("unknown-type", f"There is no such operation on {type_}")

@@ -1,0 +1,78 @@
+"""Structured logs, a JSON object a line on stderr, without anything that says who a patient is.
+
+What is logged of a request: method, route template, status, duration, request id. Never ids, query strings,
+bodies, or the message of an exception, which may quote any of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+_log = structlog.get_logger()
+
+
+def configure(level: str) -> None:
+    """Send our own events, and the warnings of the libraries, to stderr as JSON."""
+    number = logging.getLevelName(level.upper())
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(serializer=_serialise),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(handlers=[_Library()], level=max(number, logging.WARNING), force=True)
+
+
+def request(method: str, route: str, status: int, seconds: float, request_id: str) -> None:
+    """One answered request."""
+    _log.info(
+        "request",
+        method=method,
+        route=route,
+        status=status,
+        ms=round(seconds * 1000, 2),
+        request_id=request_id,
+    )
+
+
+def bug(error: BaseException, **context: str) -> None:
+    """An exception that nobody foresaw: where it was, not what it says."""
+    _log.error("bug", error=type(error).__name__, frames=_frames(error), **context)
+
+
+def event(name: str, level: str = "info", **context: Any) -> None:
+    """Something about the server itself."""
+    getattr(_log, level)(name, **context)
+
+
+def _frames(error: BaseException) -> list[str]:
+    return [
+        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
+
+
+def _serialise(event: Any, **_: Any) -> bytes:
+    return msgspec.json.encode(event)
+
+
+class _Library(logging.Handler):
+    """What libraries log through the standard library, in our form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = "error" if record.levelno >= logging.ERROR else "warning"
+        if record.exc_info and record.exc_info[1]:
+            bug(record.exc_info[1], logger=record.name)
+        else:
+            event("library", level, logger=record.name, message=record.getMessage())

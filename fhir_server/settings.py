@@ -1,0 +1,32 @@
+"""What an administrator can set: every option of `varde serve`, and its VARDE_ environment variable."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+VERSION = version("varde")
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class Settings(BaseSettings):
+    """Read from the environment; arguments win over it."""
+
+    model_config = SettingsConfigDict(env_prefix="VARDE_", extra="ignore")
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on.")
+    store: str = Field(
+        default="sqlite:///varde-data/varde.db",
+        description="Where resources are kept: sqlite:///PATH (created if missing) or mongodb://...",
+    )
+    workers: int = Field(default=1, ge=1, le=256, description="Worker processes, all on the same store.")
+    log_level: LogLevel = Field(default="info", description="Least severe level that is logged.")
+    base_url: str | None = Field(
+        default=None,
+        description="Public base of the FHIR API, such as https://fhir.example.org/fhir, if behind a proxy.",
+    )
+    max_body_bytes: int = Field(default=32 * 2**20, ge=1024, description="Largest request body, in bytes.")
