@@ -304,7 +304,7 @@ class _Holes(ast.NodeTransformer):
 
 
 def _fill(part: str, **parts: str | ast.expr) -> list[ast.stmt]:
-    """The statements of a part, its capitalised names replaced: by that name for a string, else by the node."""
+    """The statements of a part, its capitalised names replaced by other names or by expressions."""
     tree = _Holes(parts).visit(ast.parse(part))
     return list(tree.body)
 

@@ -272,9 +272,16 @@ def _search_parameter(parameter: Resource) -> dict[str, Any]:
 
 
 def _compartments(package: Package) -> dict[str, Any]:
-    """Compartment code -> {resource type: [search parameter codes]}, of those types that are ever in it."""
+    """Compartment code -> {resource type: [search parameter codes]}, of those types that are ever in it.
+
+    That a compartment's own resource is in it, published as "{def}", goes without saying.
+    """
     return {
-        definition["code"]: {r["code"]: r["param"] for r in definition["resource"] if "param" in r}
+        definition["code"]: {
+            resource["code"]: codes
+            for resource in definition["resource"]
+            if (codes := [code for code in resource.get("param", ()) if code != "{def}"])
+        }
         for (kind, id_), definition in package.items()
         if kind == "CompartmentDefinition" and id_ != "example"
     }

@@ -149,7 +149,7 @@ def _extended_primitive(
         _check("Element")(child, inside(at, label), out)
         return
     if type(child) is not list or not child:
-        out.not_list(child, inside(at, name))
+        out.not_list(child, inside(at, label))
         return
     values = value.get(name[1:])
     if type(values) is list and len(values) != len(child):
@@ -157,7 +157,7 @@ def _extended_primitive(
     for index, item in enumerate(child):
         if item is not None:
             _check("Element")(item, inside(at, label, index), out)
-        elif type(values) is not list or index >= len(values):
+        elif values is None:
             out.null(inside(at, label, index))
 
 
