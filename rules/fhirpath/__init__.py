@@ -29,7 +29,8 @@ class Branch:
     `values` takes what the resource has under the JSON property `root` (the whole resource where root is
     None) and returns the items, which are all of the FHIR type `type`; without the property there are none.
     `targets`: the resource types a reference can point to (empty = any). `element`: the definition of the
-    last step. `many`: whether there can be more than one item. `source`: the Python that runs.
+    last step. `many`: whether there can be more than one item. `path`: the JSON properties passed on the way.
+    `source`: the Python that runs.
     """
 
     root: str | None
@@ -37,6 +38,7 @@ class Branch:
     targets: tuple[str, ...]
     element: Element | None
     many: bool
+    path: tuple[str, ...]
     source: str
     values: Callable[[Any], list[Any]]
 
@@ -86,13 +88,14 @@ def _branches(node: Node, text: str, type: str, model: Model) -> Iterator[Branch
                 like[0].targets,
                 like[0].element,
                 many,
+                like[0].path,
                 ast.unparse(function),
                 load(function, text),
             )
 
 
 def _kind(item: Item) -> tuple[Any, ...]:
-    return item.type, item.targets, id(item.element)
+    return item.type, item.targets, item.path, id(item.element)
 
 
 def _is_like(wanted: Item) -> Callable[[Item], bool]:

@@ -29,7 +29,7 @@ class Item:
     """One item of a collection while code is emitted for it: the Python variable and what is known of it.
 
     `targets` are the resource types a reference may point to (empty = any), `many` tells whether the path can
-    have more than one, `element` is the definition it came from.
+    have more than one, `element` is the definition it came from, `path` the JSON properties on the way to it.
     """
 
     variable: str
@@ -37,6 +37,7 @@ class Item:
     targets: tuple[str, ...] = ()
     many: bool = False
     element: Element | None = None
+    path: tuple[str, ...] = ()
 
 
 Statements = list[ast.stmt]
@@ -143,7 +144,7 @@ class Emitter:
         if at_root and self.root not in (None, key):
             return []
         repeats = element.max is None or element.max > 1
-        found = Item(self.fresh(), type, targets, item.many or repeats, element)
+        found = Item(self.fresh(), type, targets, item.many or repeats, element, (*item.path, key))
         inner = sink(found)
         if not inner:
             return []

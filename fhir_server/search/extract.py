@@ -1,0 +1,163 @@
+"""Everything a resource is found by, extracted once, before it is stored.
+
+https://hl7.org/fhir/R4/search.html, https://hl7.org/fhir/R4/compartmentdefinition-patient.html. What cannot
+be indexed (a date that is none) is left out; nothing in a resource makes this raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from fhir_server.search import parameters
+from fhir_server.search.parameters import Parameter, reference
+from fhir_server.search.query import TABLES, Values
+from profiles import definitions
+from rules.fhirpath import EvaluationError
+
+_ODD = (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, EvaluationError)
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One look at a property: the values it holds, made into rows of a table for each of the parameters."""
+
+    values: Callable[[Any], list[Any]]
+    rows: parameters.Rows
+    table: str
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps of a resource type by JSON property, and those that look at the whole resource.
+
+    `links` are the parameters that say whose compartment the resource is in, the most telling first.
+    """
+
+    steps: Mapping[str, tuple[Step, ...]]
+    always: tuple[Step, ...]
+    links: tuple[str, ...]
+
+
+def extract(type: str, resource: dict[str, Any], base: str = "") -> Values:
+    """The search values of a resource of this type, each row once.
+
+    `base` is the server's own URL: an absolute reference below it counts as the local one it is.
+    """
+    plan = plan_of(type)
+    found: dict[str, list[Row]] = {table: [] for table in TABLES}
+    for key, value in resource.items():
+        steps = plan.steps.get(key)
+        if steps is not None:
+            _run(steps, value, found)
+    if plan.always:
+        _run(plan.always, resource, found)
+    if base:
+        found["reference"] = [reference.relative(row, base) for row in found["reference"]]
+    rows = {table: tuple(dict.fromkeys(rows)) for table, rows in found.items() if rows}
+    patient = _id(resource) if type == "Patient" else _patient(plan.links, rows.get("reference", ()))
+    return Values(rows, patient, _moment(rows.get("date", ())))
+
+
+def _run(steps: Iterable[Step], value: Any, found: dict[str, list[Row]]) -> None:
+    for step in steps:
+        out = found[step.table]
+        try:
+            for item in step.values(value):
+                for row in step.rows(item):
+                    for code in step.codes:
+                        out.append((code, *row))
+        except _ODD:
+            continue
+
+
+def _id(resource: Mapping[str, Any]) -> str | None:
+    id = resource.get("id")
+    return id if isinstance(id, str) else None
+
+
+def _patient(links: tuple[str, ...], rows: tuple[Row, ...]) -> str | None:
+    """The id in the first local reference to a Patient, in the order of the links."""
+    for link in links:
+        for row in rows:
+            if row[0] == link and row[1] == "Patient":
+                return str(row[2])
+    return None
+
+
+def _moment(rows: tuple[Row, ...]) -> int | None:
+    return min((row[1] for row in rows if row[0] == "date"), default=None)
+
+
+@cache
+def plan_of(type: str) -> Plan:
+    """The plan of a resource type. Parameters that look at the same thing in the same way share a step."""
+    shared: dict[tuple[Any, ...], tuple[Step, str | None]] = {}
+    for parameter in parameters.of(type).values():
+        if parameter.code in parameters.OF_THE_VERSION:
+            continue
+        for key, step, root in _steps(parameter):
+            before = shared.get(key)
+            codes = dict.fromkeys((*before[0].codes, parameter.code) if before else (parameter.code,))
+            shared[key] = (Step(step.values, step.rows, step.table, tuple(codes)), root)
+    by_root: dict[str, list[Step]] = {}
+    always = []
+    for step, root in shared.values():
+        if root is None:
+            always.append(step)
+        else:
+            by_root.setdefault(root, []).append(step)
+    return Plan({root: tuple(steps) for root, steps in by_root.items()}, tuple(always), links(type))
+
+
+def _steps(parameter: Parameter) -> Iterator[tuple[tuple[Any, ...], Step, str | None]]:
+    table = parameters.TYPES[parameter.type].TABLE
+    for branch in parameter.branches:
+        rows = parameters.converter(parameter.type, branch.type)
+        key = (branch.root, branch.source, table, branch.type)
+        yield key, Step(branch.values, rows, table, (parameter.code,)), branch.root
+
+
+@cache
+def links(type: str) -> tuple[str, ...]:
+    """The reference parameters that link a resource of this type to a Patient, the most telling first.
+
+    `patient` and `subject` come first wherever they exist: R4's compartment leaves out Task.for, and a
+    resource is about its subject before it is its author's.
+    """
+    of_type = parameters.of(type)
+    compartment = definitions.load().patient_compartment.get(type, ())
+    return tuple(
+        code
+        for code in dict.fromkeys(("patient", "subject", *compartment))
+        if code in of_type and of_type[code].type == "reference" and _may_be_patient(of_type[code])
+    )
+
+
+def _may_be_patient(parameter: Parameter) -> bool:
+    return not parameter.targets or "Patient" in parameter.targets
+
+
+@cache
+def confining(type: str) -> frozenset[str]:
+    """The parameters of which a local Patient reference is always Values.patient.
+
+    They look only at the one place, with one value, that the first of the links looks at.
+    """
+    places = {code: _places(parameters.of(type)[code]) for code in links(type)}
+    if not places:
+        return frozenset()
+    first = places[links(type)[0]]
+    if len(first) != 1 or any(many for _, many in first):
+        return frozenset()
+    return frozenset(code for code, found in places.items() if found == first)
+
+
+def _places(parameter: Parameter) -> frozenset[tuple[tuple[str, ...], bool]]:
+    """Where the parameter looks: the properties on the way, and whether there can be several values."""
+    return frozenset((branch.path, branch.many) for branch in parameter.branches)
