@@ -1,0 +1,63 @@
+"""From what was written to the Flags, Communications and Tasks that the patients' plans call for.
+
+Called inside the transaction of the write (promise 1), with everything it wrote already put.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from fhir_server.alerts.desk import Desk
+from fhir_server.alerts.observed import Written, changes_by_patient
+from fhir_server.alerts.people import person_acted
+from fhir_server.alerts.watch import report_failure, watch
+from fhir_server.errors import Issue
+from fhir_server.store.base import Transaction
+from rules import plans
+from terminology.measures import same_measure
+
+__all__ = ["Written", "check_plan", "follow_up"]
+
+
+def follow_up(
+    tx: Transaction,
+    written: Sequence[Written],
+    put: Callable[[dict[str, Any]], None],
+    new_id: Callable[[], str],
+    now: datetime,
+) -> None:
+    """Judge the Observations among `written`, mind what people did to Flags and Tasks; put what follows."""
+    if not any(one.type in ("Observation", "Flag", "Task") for one in written):
+        return
+    desk = Desk(tx, put, new_id, now)
+    for one in written:
+        if one.type in ("Flag", "Task"):
+            person_acted(desk, one)
+    for patient, changes in changes_by_patient(written, now).items():
+        saved = desk.saved()
+        try:
+            watch(desk, patient, changes)
+        except _BUGS as error:  # promise 2, for what no rule foresaw: store errors are none of these
+            desk.back_to(saved)
+            report_failure(desk, patient, changes, error)
+    desk.flush()
+
+
+_BUGS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
+
+def check_plan(resource: dict[str, Any]) -> list[Issue]:
+    """What is wrong with the thresholds of a CarePlan or Goal, as errors that refuse the write (422).
+
+    Goals that a CarePlan refers to are checked when they are written, and together when they judge.
+    """
+    goals = [("Goal", resource)]
+    if resource.get("resourceType") == "CarePlan":
+        contained = enumerate(resource.get("contained") or ())
+        goals = [
+            (f"CarePlan.contained[{i}]", goal) for i, goal in contained if goal.get("resourceType") == "Goal"
+        ]
+    problems = [p for where, goal in goals for p in plans.read_goal(goal, where, same_measure)[1]]
+    return [Issue("error", "business-rule", p.text.en, p.expression) for p in problems]

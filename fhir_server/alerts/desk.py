@@ -1,0 +1,113 @@
+"""The working surface of one transaction: what it read, and the engine resources it will put, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+
+from fhir_server.instants import instant, microseconds
+from fhir_server.resource_json import decode_stored
+from fhir_server.search.query import And, Match, Node, Or, Query, Sort, Test
+from fhir_server.store.base import Transaction
+
+RULE_SYSTEM = "https://varde.dev/fhir/rule"
+_ALL = 100_000
+_NEWEST = Sort("date", "date", "low", descending=True)
+_OLDEST = Sort("date", "date", "low")
+
+
+class Desk:
+    """Reads through the transaction, keeps what is changed, and puts it at the end, each once."""
+
+    def __init__(
+        self,
+        tx: Transaction,
+        put: Callable[[dict[str, Any]], None],
+        new_id: Callable[[], str],
+        now: datetime,
+    ) -> None:
+        self.tx = tx
+        self.new_id = new_id
+        self.time = microseconds(now)
+        self.now = instant(self.time)
+        self._put = put
+        self._changed: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def save(self, resource: dict[str, Any]) -> None:
+        """Put this at the end. Saved again, the last content counts."""
+        self._changed[(resource["resourceType"], resource["id"])] = resource
+
+    def saved(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """What would be put now, for `back_to`."""
+        return dict(self._changed)
+
+    def back_to(self, saved: dict[tuple[str, str], dict[str, Any]]) -> None:
+        """Forget what was saved since."""
+        self._changed = saved
+
+    def flush(self) -> None:
+        for resource in self._changed.values():
+            self._put(resource)
+
+    def read(self, type: str, id: str) -> dict[str, Any] | None:
+        """The resource as it is now, changes of this transaction included; None where there is none."""
+        if (changed := self._changed.get((type, id))) is not None:
+            return changed
+        version = self.tx.read(type, id)
+        return decode_stored(version.body) if version and version.body else None
+
+    def search(self, query: Query) -> list[dict[str, Any]]:
+        """Matches of the query as they were put, each with the changes of this transaction."""
+        found = []
+        for version in self.tx.search(query):
+            if version.body:
+                found.append(self._changed.get((version.type, version.id)) or decode_stored(version.body))
+        return found
+
+    def flags(self, patient: str, *, rule: str | None = None, active: bool = True) -> list[dict[str, Any]]:
+        """The patient's Flags, newest first where they are not just the active ones."""
+        where: list[Node] = [_patient("patient", patient)]
+        if active:
+            where.append(Match("token", "status", (Test("code", "=", "active"),)))
+        if rule is not None:
+            tests = (Test("system", "=", RULE_SYSTEM), Test("code", "=", rule))
+            where.append(Match("token", "identifier", tests))
+        sort = () if active else (Sort("resource", "_lastUpdated", "updated", descending=True),)
+        return self.search(Query("Flag", And(tuple(where)), sort, count=500, patient=patient))
+
+    def tasks_of(self, flag: dict[str, Any]) -> list[dict[str, Any]]:
+        """The Tasks whose focus is the Flag."""
+        focus = Match("reference", "focus", (Test("type", "=", "Flag"), Test("id", "=", flag["id"])))
+        return self.search(Query("Task", focus, count=50))
+
+    def observations(
+        self,
+        patient: str,
+        codes: Iterable[tuple[str, str]],
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        newest: int | None = None,
+        oldest: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Observations of the patient with any of these codes, taken in [since, until] (microseconds).
+
+        `newest` or `oldest` gives only that many from that end.
+        """
+        coded = Or(
+            tuple(
+                Match("token", "combo-code", (Test("system", "=", system), Test("code", "=", code)))
+                for system, code in sorted(codes)
+            )
+        )
+        bounds = [Test("low", ">=", since)] if since is not None else []
+        bounds += [Test("low", "<=", until)] if until is not None else []
+        dated = Match("date", "date", tuple(bounds))
+        where = And((_patient("subject", patient), coded, dated))
+        sort = (_OLDEST,) if oldest is not None else (_NEWEST,)
+        return self.search(Query("Observation", where, sort, newest or oldest or _ALL, patient))
+
+
+def _patient(param: str, id: str) -> Match:
+    return Match("reference", param, (Test("type", "=", "Patient"), Test("id", "=", id)))

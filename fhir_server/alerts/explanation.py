@@ -1,0 +1,181 @@
+"""Why a reading is in a Flag: the rule, the plan's version, the bounds and the readings looked at (promise 8).
+
+profiles/published/StructureDefinition-dho-explanation.json
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from fhir_server.alerts.vocabulary import EXPLANATION_URL, translated
+from rules.plans import Reading, Text, Threshold, Verdict, verdict_text
+from rules.plans.threshold import UCUM, Bound
+from rules.plans.window import EPOCH, Window
+
+Part = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One Observation in a Flag. `time` and `value` tell copies of one reading; `extension` is what is stored."""
+
+    observation: str
+    zone: str
+    time: str
+    value: str
+    passing: bool
+    text: Text
+    extension: Part
+
+
+def clinical_entry(verdict: Verdict) -> Entry:
+    """The entry of a reading that fell into a zone."""
+    zone = verdict.zone
+    if zone is None:
+        raise ValueError("a normal reading is in no Flag")
+    threshold, text = zone.threshold, verdict_text(verdict)
+    parts = [
+        *_common(verdict.reading, threshold.zone, verdict.rule.key, zone.plan.reference, text),
+        _part("ruleId", "String", threshold.rule_id),
+        _part("kind", "Code", threshold.kind),
+        _part("target", "String", threshold.expression),
+        *_bounds(threshold),
+    ]
+    unit = verdict.rule.unit or verdict.reading.unit
+    if verdict.measured is not None:
+        parts.append(_part("measured", "Quantity", _quantity(verdict.measured, unit)))
+    if verdict.baseline is not None:
+        parts.append(_part("baseline", "Quantity", _quantity(verdict.baseline, unit)))
+    parts += [{"url": "reading", "extension": _reading_parts(r)} for r in verdict.looked_at]
+    return _entry(verdict.reading, threshold.zone, text, parts)
+
+
+def technical_entry(
+    reading: Reading, rule: str, plan: str | None, code: str, text: Text, passing: bool = False
+) -> Entry:
+    """The entry of a reading that could not be judged, or not with certainty: why, and by which plan."""
+    parts = _common(reading, "technical", rule, plan, text)
+    parts.append(_part("reason", "Code", code))
+    if passing:
+        parts.append(_part("passing", "Boolean", True))
+    return _entry(reading, "technical", text, parts, passing)
+
+
+def read_entries(flag: dict[str, Any]) -> dict[str, Entry]:
+    """The entries that a stored Flag carries, by Observation id; what others put there is passed over."""
+    entries = {}
+    for extension in flag.get("extension") or ():
+        if extension.get("url") == EXPLANATION_URL:
+            entry = _stored_entry(extension)
+            entries[entry.observation] = entry
+    return entries
+
+
+def _stored_entry(extension: Part) -> Entry:
+    parts = {part.get("url"): part for part in extension.get("extension") or ()}
+
+    def value(url: str, kind: str, default: Any = "") -> Any:
+        return parts.get(url, {}).get(f"value{kind}", default)
+
+    reference = value("observation", "Reference", {}).get("reference", "")
+    nb = value("text", "String")
+    translation = parts.get("text", {}).get("_valueString", {}).get("extension") or [{}]
+    english = [
+        p.get("valueString") for p in translation[0].get("extension") or () if p.get("url") == "content"
+    ]
+    return Entry(
+        observation=reference.split("/")[1] if reference.count("/") else reference,
+        zone=value("zone", "Code"),
+        time=value("time", "DateTime"),
+        value=_value_key(value("value", "Quantity", {})),
+        passing=value("passing", "Boolean", False),
+        text=Text(nb, english[0] if english else nb),
+        extension=extension,
+    )
+
+
+def _entry(reading: Reading, zone: str, text: Text, parts: list[Part], passing: bool = False) -> Entry:
+    time = _date_time(reading.time)
+    key = _value_key(_read_quantity(reading))
+    return Entry(reading.id, zone, time, key, passing, text, {"url": EXPLANATION_URL, "extension": parts})
+
+
+def _common(reading: Reading, zone: str, rule: str, plan: str | None, text: Text) -> list[Part]:
+    parts = [_part("rule", "String", rule)]
+    if plan:
+        parts.append(_part("plan", "Reference", {"reference": plan}))
+    parts += [
+        _part("zone", "Code", zone),
+        *_reading_parts(reading),
+        {"url": "text", "valueString": text.nb, "_valueString": translated(text)},
+    ]
+    return parts
+
+
+def _reading_parts(reading: Reading) -> list[Part]:
+    parts = [
+        _part("observation", "Reference", {"reference": reading.reference}),
+        _part("time", "DateTime", _date_time(reading.time)),
+    ]
+    if reading.value is not None:
+        parts.append(_part("value", "Quantity", _read_quantity(reading)))
+    return parts
+
+
+def _bounds(threshold: Threshold) -> list[Part]:
+    parts = []
+    for name, bound in (("low", threshold.low), ("high", threshold.high)):
+        if bound:
+            parts.append(_part(name, "Quantity", _bound_quantity(bound)))
+            parts.append(_part(f"{name}Inclusive", "Boolean", bound.inclusive))
+    if threshold.percent:
+        parts.append(_part("percent", "Boolean", True))
+    if threshold.baseline:
+        parts.append(_part("baselineKind", "Code", threshold.baseline))
+    if threshold.kind == "persistence":
+        parts += [_part("n", "PositiveInt", threshold.n), _part("m", "PositiveInt", threshold.m)]
+    if threshold.window:
+        parts.append(_part("window", "Duration", _duration(threshold.window)))
+    return parts
+
+
+def _part(url: str, type: str, value: Any) -> Part:
+    return {"url": url, f"value{type}": value}
+
+
+def _quantity(value: Decimal, unit: str) -> dict[str, Any]:
+    quantity: dict[str, Any] = {"value": value}
+    if unit:
+        quantity |= {"unit": unit, "system": UCUM, "code": unit}
+    return quantity
+
+
+def _read_quantity(reading: Reading) -> dict[str, Any]:
+    if reading.value is None:
+        return {}
+    quantity = _quantity(reading.value, reading.unit)
+    return {**quantity, "comparator": reading.comparator} if reading.comparator else quantity
+
+
+def _bound_quantity(bound: Bound) -> dict[str, Any]:
+    return _quantity(bound.value, bound.unit)
+
+
+def _duration(window: Window) -> dict[str, Any]:
+    return {"value": window.value, "unit": window.unit, "system": UCUM, "code": window.unit}
+
+
+def _value_key(quantity: dict[str, Any]) -> str:
+    """The same for quantities that say the same, whatever zeros they end in."""
+    value = quantity.get("value")
+    number = "" if value is None else str(Decimal(value).normalize())
+    return f"{quantity.get('comparator', '')}{number} {quantity.get('code', '')}"
+
+
+def _date_time(time: int) -> str:
+    """A dateTime in UTC, to the microsecond where there are any: it must lead back to the same instant."""
+    moment = EPOCH + timedelta(microseconds=time)
+    return moment.isoformat(timespec="microseconds" if time % 1000 else "milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,98 @@
+"""What a write did to the readings of each patient."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fhir_server.instants import microseconds
+from rules.plans import JUDGED, Coding, codes_of, time_of
+
+_PATIENT = re.compile(r"(?:^|/)Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one write did to one resource: the content before and after, None where there was or is none."""
+
+    type: str
+    id: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one Observation for one patient.
+
+    `observation` is what is to be judged now (None: it no longer is this patient's, or no longer counts),
+    `codes` every code it carries or carried, `times` when it is and was taken (microseconds since 1970).
+    `fresh`: nothing was known of it before.
+    """
+
+    id: str
+    observation: dict[str, Any] | None
+    time: int
+    codes: frozenset[Coding]
+    times: tuple[int, ...]
+    fresh: bool
+    undated: bool = False
+
+
+def changes_by_patient(written: Sequence[Written], now: datetime) -> dict[str, list[Change]]:
+    """Changes to Observations by the id of the patient, in the order in which the readings were taken."""
+    changes: dict[str, list[Change]] = {}
+    for one in written:
+        if one.type != "Observation" or _same_content(one.before, one.after):
+            continue
+        for patient in {patient_of(one.before), patient_of(one.after)} - {None}:
+            change = _change(one, str(patient), microseconds(now))
+            if change:
+                changes.setdefault(str(patient), []).append(change)
+    for ordered in changes.values():
+        ordered.sort(key=lambda change: change.time)
+    return changes
+
+
+def patient_of(resource: dict[str, Any] | None) -> str | None:
+    """The id of the Patient that is the subject, None where there is none."""
+    subject = (resource or {}).get("subject")
+    reference = subject.get("reference") if isinstance(subject, dict) else None
+    found = _PATIENT.search(reference) if isinstance(reference, str) else None
+    return found.group(1) if found else None
+
+
+def _same_content(before: dict[str, Any] | None, after: dict[str, Any] | None) -> bool:
+    """Whether a write repeated what was there: it does nothing then."""
+    if before is None or after is None:
+        return False
+    return {**before, "meta": None} == {**after, "meta": None}
+
+
+def _change(one: Written, patient: str, now: int) -> Change | None:
+    before = _counted(one.before, patient)
+    after = _counted(one.after, patient)
+    if before is None and after is None:
+        return None
+    states = [state for state in (before, after) if state]
+    times = tuple(time for state in states if (time := time_of(state)) is not None)
+    latest = time_of(after) if after else None
+    return Change(
+        id=one.id,
+        observation=after,
+        time=latest if latest is not None else (times[-1] if times else now),
+        codes=frozenset().union(*(codes_of(state) for state in states)),
+        times=times,
+        fresh=before is None,
+        undated=after is not None and latest is None,
+    )
+
+
+def _counted(observation: dict[str, Any] | None, patient: str) -> dict[str, Any] | None:
+    """The Observation if it is the patient's and of a status that is judged."""
+    if observation and observation.get("status") in JUDGED and patient_of(observation) == patient:
+        return observation
+    return None

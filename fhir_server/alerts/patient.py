@@ -1,0 +1,110 @@
+"""The rules of one patient, compiled once for each state of the plans and goals they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fhir_server.alerts.desk import Desk
+from fhir_server.alerts.observed import patient_of
+from rules import plans
+from rules.plans import Coding, Plan, Problem, Rule, Text
+from terminology import ucum
+from terminology.measures import same_measure
+
+_SOURCES = ("Patient", "CarePlan", "Goal")
+
+
+@dataclass(frozen=True, slots=True)
+class PatientRules:
+    """`by_code` finds the rules that a reading can trigger; `known` is False for a patient not on record."""
+
+    known: bool
+    plans: tuple[Plan, ...]
+    by_code: Mapping[Coding, tuple[Rule, ...]]
+    problems: tuple[tuple[Plan, Problem], ...]
+
+    def triggered(self, codes: frozenset[Coding]) -> list[Rule]:
+        """The rules that a reading with these codes can trigger, each once."""
+        found = {rule.key: rule for code in codes for rule in self.by_code.get(code, ())}
+        return list(found.values())
+
+
+_NOTHING = PatientRules(True, (), {}, ())
+
+
+def rules_of(desk: Desk, patient: str) -> PatientRules:
+    """The patient's rules as of this transaction.
+
+    One index lookup tells which versions of plans and goals are current; only when that has changed are they
+    read and compiled again. So a changed plan takes effect with the next reading, in every worker.
+    """
+    heads = desk.tx.heads(patient, _SOURCES)
+    stamp = tuple((head.type, head.id, head.version) for head in heads)
+    known = any(type == "Patient" for type, _, _ in stamp)
+    if not any(type == "CarePlan" for type, _, _ in stamp):
+        return _NOTHING if known else PatientRules(False, (), {}, ())
+    cached = _compiled.get((patient, stamp))
+    if cached is None:
+        cached = _compile(desk, patient, stamp)
+        _compiled.put((patient, stamp), cached)
+    return cached
+
+
+class _Recent:
+    """The rules of patients seen lately: a bounded memory, oldest first out."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._kept: dict[Any, PatientRules] = {}
+
+    def get(self, key: Any) -> PatientRules | None:
+        return self._kept.get(key)
+
+    def put(self, key: Any, value: PatientRules) -> None:
+        while len(self._kept) >= self._size:
+            self._kept.pop(next(iter(self._kept)))
+        self._kept[key] = value
+
+
+_compiled = _Recent(size=5000)
+
+
+def _compile(desk: Desk, patient: str, stamp: tuple[tuple[str, str, int], ...]) -> PatientRules:
+    read: list[Plan] = []
+    for type, id, _ in stamp:
+        care_plan = desk.read(type, id) if type == "CarePlan" else None
+        if care_plan and care_plan.get("status") == "active" and patient_of(care_plan) == patient:
+            read.append(_read(desk, patient, care_plan))
+    rules, problems = plans.make_rules(read, ucum)
+    by_code: dict[Coding, tuple[Rule, ...]] = {}
+    for rule in rules:
+        for code in rule.codes:
+            by_code[code] = (*by_code.get(code, ()), rule)
+    known = any(type == "Patient" for type, _, _ in stamp)
+    return PatientRules(known, tuple(read), by_code, tuple(problems))
+
+
+def _read(desk: Desk, patient: str, care_plan: dict[str, Any]) -> Plan:
+    try:
+        return plans.read_plan(care_plan, lambda reference: _goal(desk, patient, reference), same_measure)
+    except Exception as error:  # a plan that cannot even be read is a problem to show, not a lost reading
+        kind = type(error).__name__
+        text = Text(f"planen kunne ikke leses ({kind})", f"the plan could not be read ({kind})")
+        version = (care_plan.get("meta") or {}).get("versionId", "1")
+        reference = f"CarePlan/{care_plan['id']}/_history/{version}"
+        return Plan(reference, care_plan["id"], None, (), (Problem("CarePlan", text),), (), {})
+
+
+def _goal(desk: Desk, patient: str, reference: dict[str, Any]) -> dict[str, Any] | str | None:
+    literal = reference.get("reference")
+    parts = literal.split("/") if isinstance(literal, str) else []
+    if "_history" in parts:
+        parts = parts[: parts.index("_history")]
+    if len(parts) < 2 or parts[-2] != "Goal":
+        return None
+    goal = desk.read("Goal", parts[-1])
+    if goal is not None and patient_of(goal) not in (None, patient):
+        return "other-patient"
+    return goal

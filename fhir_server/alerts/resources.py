@@ -1,0 +1,166 @@
+"""Flag, Communication and Task as FHIR writes them.
+
+https://hl7.org/fhir/R4/flag.html, https://hl7.org/fhir/R4/communication.html, https://hl7.org/fhir/R4/task.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fhir_server.alerts import vocabulary as v
+from fhir_server.alerts.desk import RULE_SYSTEM
+from fhir_server.alerts.explanation import Entry
+from rules.plans import Plan, Text
+
+Resource = dict[str, Any]
+_EXTENSIONS = (v.FLAG_PRIORITY_URL, v.SEVERITY_URL, v.FLAG_DETAIL_URL, v.EXPLANATION_URL)
+
+
+def new_flag(id: str, patient: str, rule: str, category: str, now: str) -> Resource:
+    """An active Flag of one rule, without its entries yet (see `fill_flag`)."""
+    return {
+        "resourceType": "Flag",
+        "id": id,
+        "language": "nb",
+        "extension": [],
+        "identifier": [{"system": RULE_SYSTEM, "value": rule}],
+        "status": "active",
+        "category": [{"coding": [v.CATEGORIES[category]]}],
+        "code": {},
+        "subject": {"reference": f"Patient/{patient}"},
+        "period": {"start": now},
+        "author": v.ENGINE,
+    }
+
+
+def fill_flag(flag: Resource, entries: Iterable[Entry], zone: str, text: Text) -> Resource:
+    """The Flag with these entries, their severity and what they say; what others added to it stays."""
+    entries = list(entries)
+    others = [e for e in flag.get("extension") or () if e.get("url") not in _EXTENSIONS]
+    details = [
+        {"url": v.FLAG_DETAIL_URL, "valueReference": {"reference": f"Observation/{entry.observation}"}}
+        for entry in entries
+    ]
+    own = [
+        {"url": v.FLAG_PRIORITY_URL, "valueCodeableConcept": {"coding": [v.PRIORITY[zone]]}},
+        {"url": v.SEVERITY_URL, "valueCoding": v.VKP_SEVERITY[zone]},
+    ]
+    codings = [v.OUTSIDE_RANGE, v.READING_REPORTED, v.ZONE_CODINGS[zone]] if zone in v.ZONE_CODINGS else []
+    code: Resource = {"coding": codings} if codings else {"coding": [v.CATEGORIES["technical"]]}
+    code |= {"text": text.nb, "_text": v.translated(text)}
+    explained = [entry.extension for entry in entries]
+    return {**flag, "extension": [*own, *details, *explained, *others], "code": code}
+
+
+def ended(flag: Resource, status: str, now: str) -> Resource:
+    """The Flag no longer active: `inactive` or `entered-in-error`."""
+    return {**flag, "status": status, "period": {**(flag.get("period") or {}), "end": now}}
+
+
+def new_task(id: str, flag: Resource, zone: str, text: Text, plans: Sequence[Plan], now: str) -> Resource:
+    """The worklist entry of a Flag."""
+    task: Resource = {
+        "resourceType": "Task",
+        "id": id,
+        "language": "nb",
+        "basedOn": _based_on(plans),
+        "status": "requested",
+        "intent": "order",
+        "priority": v.REQUEST_PRIORITY[zone],
+        "code": {"coding": flag["category"][0]["coding"]},
+        "description": text.nb,
+        "_description": v.translated(text),
+        "focus": {"reference": f"Flag/{flag['id']}"},
+        "for": flag["subject"],
+        "authoredOn": now,
+        "lastModified": now,
+        "requester": v.ENGINE,
+    }
+    teams = care_teams(plans)
+    if teams:
+        task["owner"] = teams[0]
+    return task if task["basedOn"] else {key: value for key, value in task.items() if key != "basedOn"}
+
+
+def described(task: Resource, text: Text) -> Resource:
+    """The Task saying something new."""
+    return {**task, "description": text.nb, "_description": v.translated(text)}
+
+
+def message(
+    id: str,
+    flag: Resource,
+    entry: Entry,
+    zone: str,
+    plans: Sequence[Plan],
+    now: str,
+    *,
+    to: Sequence[Resource],
+    category: str,
+    text: Text | str,
+) -> Resource:
+    """A Communication about the Flag and the reading that raised it.
+
+    A Text is Norwegian with its English translation; a str is what the plan says, in a language it chose.
+    """
+    payload: Resource = {"contentString": text.nb if isinstance(text, Text) else text}
+    if isinstance(text, Text):
+        payload["_contentString"] = v.translated(text)
+    communication: Resource = {
+        "resourceType": "Communication",
+        "id": id,
+        "basedOn": _based_on(plans),
+        "status": "completed",
+        "category": [{"coding": [{"system": _COMMUNICATION, "code": category}]}],
+        "priority": v.REQUEST_PRIORITY[zone],
+        "subject": flag["subject"],
+        "about": [
+            {"reference": f"Flag/{flag['id']}"},
+            {"reference": f"Observation/{entry.observation}"},
+        ],
+        "sent": now,
+        "recipient": list(to),
+        "sender": v.ENGINE,
+        "payload": [payload],
+    }
+    return {key: value for key, value in communication.items() if value}
+
+
+_COMMUNICATION = "http://terminology.hl7.org/CodeSystem/communication-category"
+
+
+def care_teams(plans: Sequence[Plan]) -> list[Resource]:
+    """The care teams of these plans, each once."""
+    return list({str(team["reference"]): team for plan in plans for team in plan.care_teams}.values())
+
+
+def _based_on(plans: Sequence[Plan]) -> list[Resource]:
+    return [{"reference": f"CarePlan/{id}"} for id in dict.fromkeys(plan.id for plan in plans)]
+
+
+# who reads nynorsk reads bokmål sooner than English, and the other way round
+_NEXT_BEST = {"nb": ("no", "nn"), "nn": ("no", "nb"), "no": ("nb", "nn"), "se": ("nb", "no", "nn")}
+
+
+def advice_for(patient: Resource | None, texts: Mapping[str, str]) -> str:
+    """The self-care text in the language that the patient prefers, or the one nearest to it."""
+    by_language = {language.lower(): text for language, text in texts.items()}
+    for language in _languages(patient):
+        primary = language.split("-")[0]
+        for candidate in (language, primary, f"{primary}-no", *_NEXT_BEST.get(primary, ())):
+            if candidate in by_language:
+                return by_language[candidate]
+    return texts[""]
+
+
+def _languages(patient: Resource | None) -> list[str]:
+    """Patient.communication as lower-case language tags, the preferred first."""
+    spoken = [c for c in (patient or {}).get("communication") or () if isinstance(c, dict)]
+    spoken.sort(key=lambda communication: not communication.get("preferred"))
+    return [
+        str(coding["code"]).lower()
+        for communication in spoken
+        for coding in (communication.get("language") or {}).get("coding") or ()
+        if "code" in coding
+    ]

@@ -1,0 +1,189 @@
+"""One patient's changed readings, judged by the patient's rules, and the Flags that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fhir_server.alerts.context import Outcome, count_normal_since, outcomes
+from fhir_server.alerts.desk import Desk
+from fhir_server.alerts.explanation import Entry, clinical_entry, technical_entry
+from fhir_server.alerts.line import Line, episode_of, rule_of
+from fhir_server.alerts.observed import Change
+from fhir_server.alerts.patient import PatientRules, rules_of
+from fhir_server.alerts.resources import advice_for
+from rules.plans import Plan, Reading, Rule, Text, instant
+
+_CLOCK_DRIFT = 15 * 60 * 1_000_000  # a device may be this far ahead before its clock is in doubt
+_TECHNICAL = "technical."
+
+
+def watch(desk: Desk, patient: str, changes: Sequence[Change]) -> None:
+    """Judge what these changes touch and settle every Flag concerned."""
+    rules = rules_of(desk, patient)
+    codes: frozenset[tuple[str, str]] = frozenset().union(*(change.codes for change in changes))
+    triggered = rules.triggered(codes)
+    if not triggered and rules.known and not rules.problems and all(change.fresh for change in changes):
+        return
+    _Watch(desk, patient, rules).run(changes, triggered)
+
+
+class _Watch:
+    """The lines of one patient in one transaction."""
+
+    def __init__(self, desk: Desk, patient: str, rules: PatientRules) -> None:
+        self._desk, self._patient, self._rules = desk, patient, rules
+        self._lines: dict[str, Line] = {}
+        self._active = {key: flag for flag in desk.flags(patient) if (key := rule_of(flag))}
+
+    def run(self, changes: Sequence[Change], triggered: Sequence[Rule]) -> None:
+        for rule in triggered:
+            self._judge(rule, [change for change in changes if change.codes & rule.codes])
+        self._forget_retracted(changes, triggered)
+        self._report_plans(changes)
+        self._report_patient(changes)
+        if triggered:
+            self._report_times(changes, any(rule.looks_back for rule in triggered))
+        for line in self._lines.values():
+            line.settle()
+
+    def _line(self, key: str, category: str, plans: Sequence[Plan]) -> Line:
+        if key not in self._lines:
+            flag = self._active.get(key)
+            episode = episode_of(flag) if flag else None
+            self._lines[key] = Line(self._desk, self._patient, key, category, plans, episode)
+        return self._lines[key]
+
+    def _judge(self, rule: Rule, changes: Sequence[Change]) -> None:
+        plans = tuple({zone.plan.id: zone.plan for zone in rule.zones}.values())
+        clinical = self._line(rule.key, "reading", plans)
+        technical = self._line(_TECHNICAL + rule.key, "technical", plans)
+        found, gone = outcomes(self._desk, self._patient, rule, changes)
+        verdicts = {outcome.verdict.reading.id: outcome.verdict for outcome in found}
+
+        def advice(entry: Entry) -> list[tuple[Plan, str]]:
+            zone = verdicts[entry.observation].zone if entry.observation in verdicts else None
+            return self._advice(zone.plan, entry.zone) if zone else []
+
+        clinical.advice = advice
+        for id in gone:
+            clinical.drop(id)
+            technical.drop(id)
+        for outcome in found:
+            self._take(rule, outcome, clinical, technical)
+        self._resolve_if_normal(rule, clinical, None)
+
+    def _advice(self, plan: Plan, zone: str) -> list[tuple[Plan, str]]:
+        texts = plan.advice.get(zone)
+        if not texts:
+            return []
+        return [(plan, advice_for(self._desk.read("Patient", self._patient), texts))]
+
+    def _take(self, rule: Rule, outcome: Outcome, clinical: Line, technical: Line) -> None:
+        verdict, reading = outcome.verdict, outcome.verdict.reading
+        if verdict.zone:
+            clinical.add(clinical_entry(verdict), fresh=outcome.fresh)
+        else:
+            clinical.drop(reading.id, fresh=outcome.fresh)
+        if verdict.technical:
+            plan = rule.zones[0].plan.reference
+            for reason in verdict.technical:
+                text = _could_not(rule.label, reason.text, plan)
+                entry = technical_entry(reading, rule.key, plan, reason.code, text, reason.passing)
+                technical.add(entry, fresh=outcome.fresh)
+            return
+        technical.drop(reading.id, fresh=outcome.fresh)
+        if technical.active and all(entry.passing for entry in technical.active.entries.values()):
+            technical.resolve()
+        if not verdict.zone:
+            self._resolve_if_normal(rule, clinical, reading.time)
+
+    def _resolve_if_normal(self, rule: Rule, line: Line, until: int | None) -> None:
+        """A yellow Flag ends after autoResolve normal readings in a row; a red one waits for a person."""
+        episode = line.active
+        if not episode or not episode.entries or episode.zone != "yellow" or not rule.auto_resolve:
+            return
+        if until is None and not episode.changed:
+            return  # nothing new to count from
+        since = instant(episode.last_time) or 0
+        if count_normal_since(self._desk, self._patient, rule, since, until) >= rule.auto_resolve:
+            line.resolve()
+
+    def _forget_retracted(self, changes: Sequence[Change], triggered: Sequence[Rule]) -> None:
+        """A reading that no longer counts leaves the Flags of rules that are no longer in any plan, too."""
+        judged = {rule.key for rule in triggered}
+        retracted = [change.id for change in changes if change.observation is None]
+        for key in self._active if retracted else ():
+            if key not in judged and key.removeprefix(_TECHNICAL) not in judged:
+                line = self._line(key, "reading", self._rules.plans)
+                for id in retracted:
+                    line.drop(id, fresh=True)
+
+    def _report_plans(self, changes: Sequence[Change]) -> None:
+        """Plans with parts that cannot be judged: said with the first reading that it matters to."""
+        broken: dict[str, Plan] = {}
+        for plan, problem in self._rules.problems:
+            broken[plan.id] = plan
+            for change in changes:
+                matters = problem.measure is None or problem.measure & change.codes
+                if change.observation is not None and matters:
+                    line = self._line(f"plan.{plan.id}", "technical", (plan,))
+                    text = _could_not(problem.expression, problem.text, plan.reference)
+                    self._report_once(line, change, "plan", text, plan.reference)
+                    break
+        for key in self._active:
+            if key.startswith("plan.") and key.removeprefix("plan.") not in broken:
+                self._line(key, "technical", ()).resolve()
+
+    def _report_patient(self, changes: Sequence[Change]) -> None:
+        line_key = "unknown-patient"
+        if self._rules.known:
+            if line_key in self._active:
+                self._line(line_key, "technical", ()).resolve()
+            return
+        for change in changes:
+            if change.observation is not None:
+                line = self._line(line_key, "technical", ())
+                self._report_once(line, change, "patient", _UNKNOWN_PATIENT, None)
+
+    def _report_times(self, changes: Sequence[Change], trends: bool) -> None:
+        """Readings from the future, and readings that say no time where time matters."""
+        line = self._line("clock", "technical", self._rules.plans)
+        for change in changes:
+            ahead = change.time > self._desk.time + _CLOCK_DRIFT
+            if change.observation is not None and (ahead or (change.undated and trends)):
+                text = _FUTURE if ahead else _UNDATED
+                line.add(_entry(change, "clock", "time", text, None), fresh=change.fresh)
+            elif not change.fresh:
+                line.drop(change.id)
+
+    def _report_once(self, line: Line, change: Change, code: str, text: Text, plan: str | None) -> None:
+        said = line.active.entries.values() if line.active else ()
+        if all(entry.text != text for entry in said):
+            line.add(_entry(change, line.key, code, text, plan), fresh=True)
+
+
+def _entry(change: Change, rule: str, code: str, text: Text, plan: str | None) -> Entry:
+    version = ((change.observation or {}).get("meta") or {}).get("versionId", "1")
+    reference = f"Observation/{change.id}/_history/{version}"
+    return technical_entry(Reading(change.id, reference, change.time, None), rule, plan, code, text)
+
+
+def _could_not(subject: str, reason: Text, plan: str) -> Text:
+    return Text(
+        f"Kan ikke bedømmes: {subject}: {reason.nb} (plan {plan})",
+        f"Cannot be judged: {subject}: {reason.en} (plan {plan})",
+    )
+
+
+_UNKNOWN_PATIENT = Text(
+    "Målingen gjelder en pasient som ikke er registrert her, og er ikke bedømt",
+    "The reading is of a patient who is not on record here, and was not judged",
+)
+_FUTURE = Text(
+    "Målingen er datert fram i tid: kontroller klokken på måleutstyret",
+    "The reading is dated in the future: check the clock of the device",
+)
+_UNDATED = Text(
+    "Målingen har ikke tidspunkt: den er bedømt som tatt nå, og teller ikke med i trender",
+    "The reading says no time: it was judged as taken now and does not count in trends",
+)
