@@ -1,4 +1,4 @@
-"""Why a reading is in a Flag: the rule, the plan's version, the bounds and the readings looked at (promise 8).
+"""Why a reading is in a Flag: the rule, the plan's version, the bounds, the readings looked at (promise 8).
 
 profiles/published/StructureDefinition-dho-explanation.json
 """
@@ -20,7 +20,7 @@ Part = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One Observation in a Flag. `time` and `value` tell copies of one reading; `extension` is what is stored."""
+    """One Observation in a Flag. `time` and `value` tell copies of a reading; `extension` is as stored."""
 
     observation: str
     zone: str
