@@ -21,15 +21,16 @@ ENGINE = {"reference": "Device/varde-engine"}
 # most severe last; "technical" is a flag of its own and never mixes with the others
 SEVERITY = {"technical": 0, "yellow": 1, "red": 2}
 
+_PRIORITY_SYSTEM = "http://hl7.org/fhir/flag-priority-code"
 PRIORITY = {
-    "red": {"system": "http://hl7.org/fhir/flag-priority-code", "code": "PH", "display": "High priority"},
+    "red": {"system": _PRIORITY_SYSTEM, "code": "PH", "display": "High priority"},
     "yellow": {
-        "system": "http://hl7.org/fhir/flag-priority-code",
+        "system": _PRIORITY_SYSTEM,
         "code": "PM",
         "display": "Medium priority",
     },
     "technical": {
-        "system": "http://hl7.org/fhir/flag-priority-code",
+        "system": _PRIORITY_SYSTEM,
         "code": "PL",
         "display": "Low priority",
     },

@@ -27,6 +27,20 @@ def watch(desk: Desk, patient: str, changes: Sequence[Change]) -> None:
     _Watch(desk, patient, rules).run(changes, triggered)
 
 
+def report_failure(desk: Desk, patient: str, changes: Sequence[Change], error: Exception) -> None:
+    """The engine itself failed on these readings: they are kept, and a technical Flag says so once."""
+    if desk.flags(patient, rule="engine"):
+        return
+    kind = type(error).__name__
+    text = Text(
+        f"Målinger kunne ikke bedømmes: feil i regelmotoren ({kind})",
+        f"Readings could not be judged: the rules engine failed ({kind})",
+    )
+    line = Line(desk, patient, "engine", "technical", (), None)
+    line.add(_entry(changes[0], "engine", "failed", text, None), fresh=True)
+    line.settle()
+
+
 class _Watch:
     """The lines of one patient in one transaction."""
 
@@ -86,10 +100,12 @@ class _Watch:
             clinical.drop(reading.id, fresh=outcome.fresh)
         if verdict.technical:
             plan = rule.zones[0].plan.reference
-            for reason in verdict.technical:
-                text = _could_not(rule.label, reason.text, plan)
-                entry = technical_entry(reading, rule.key, plan, reason.code, text, reason.passing)
-                technical.add(entry, fresh=outcome.fresh)
+            reasons = {reason.text: None for reason in verdict.technical}
+            why = Text("; ".join(r.nb for r in reasons), "; ".join(r.en for r in reasons))
+            text = _could_not(rule.label, why, plan)
+            passing = all(reason.passing for reason in verdict.technical)
+            entry = technical_entry(reading, rule.key, plan, verdict.technical[0].code, text, passing)
+            technical.add(entry, fresh=outcome.fresh)
             return
         technical.drop(reading.id, fresh=outcome.fresh)
         if technical.active and all(entry.passing for entry in technical.active.entries.values()):
