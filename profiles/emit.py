@@ -7,7 +7,6 @@ only ever a constant or a name made here. `explain` shows it as text.
 from __future__ import annotations
 
 import ast
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -286,7 +285,8 @@ class _Holes(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         part = self.parts.get(node.id, node)
-        return ast.Name(part, node.ctx) if isinstance(part, str) else copy.deepcopy(part)
+        filled = ast.Name(part, node.ctx) if isinstance(part, str) else part
+        return ast.copy_location(filled, node)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         node.value = self.visit(node.value)
@@ -316,4 +316,4 @@ def _test(text: str, **parts: str | ast.expr) -> ast.expr:
 
 
 def _module(statements: list[ast.stmt]) -> ast.Module:
-    return ast.fix_missing_locations(ast.Module(statements, []))
+    return ast.Module(statements, [])
