@@ -2,7 +2,7 @@
 
 https://hl7.org/fhir/R4/search.html. Unknown and unsupported parameters are issues, or errors with
 `Prefer: handling=strict`. A modifier that a parameter does not support, and a value that it cannot have, are
-always errors: R4 asks it of the modifier, and without `date=abc` the answer is to another question than asked.
+always errors: R4 asks it of the modifier, and leaving out `date=abc` would answer another question.
 """
 
 from __future__ import annotations

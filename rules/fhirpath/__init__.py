@@ -74,7 +74,7 @@ def branches(text: str, *, type: str, model: Model) -> tuple[Branch, ...]:
 def _branches(node: Node, text: str, type: str, model: Model) -> Iterator[Branch]:
     whole = Emitter(text, type, model)
     items = whole.items(node)
-    roots: list[str | None] = [*whole.roots] if _is_path(node) else [None]
+    roots: list[str | None] = ([*whole.roots] if _is_path(node) else []) or [None]
     for root in roots:
         if root:
             items = Emitter(text, type, model, root).items(node)

@@ -1,0 +1,207 @@
+"""https://hl7.org/fhirpath/N1/: expressions compiled against the R4 model and run on plain resources."""
+
+from decimal import Decimal
+
+import pytest
+
+from rules import fhirpath
+
+OBSERVATION = {
+    "resourceType": "Observation",
+    "valueQuantity": {"value": Decimal("91.50"), "unit": "kg"},
+    "component": [{"valueQuantity": {"value": 1}}, {"valueString": "x"}, {}],
+    "subject": {"reference": "Patient/1"},
+    "performer": [{"reference": "Practitioner/2"}, {"reference": "Patient/1"}, {"display": "somebody"}],
+}
+PATIENT = {
+    "resourceType": "Patient",
+    "active": True,
+    "name": [
+        {"family": "A", "given": ["B", None, "C"], "_given": [None, {"id": "x"}, None]},
+        {"family": "D"},
+    ],
+    "telecom": [{"system": "phone", "value": "1"}, {"system": "email", "value": "a@b"}, {"value": "?"}],
+    "extension": [{"url": "u:1", "valueString": "x"}, {"url": "u:2"}],
+    "_birthDate": {"extension": [{"url": "u", "valueString": "unknown"}]},
+}
+
+
+@pytest.fixture
+def evaluate(model):
+    def run(text, resource):
+        return fhirpath.compile(text, type=resource["resourceType"], model=model)(resource)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Patient.name.family", ["A", "D"]),
+        ("name.family", ["A", "D"]),
+        ("Resource.id", []),
+        ("DomainResource.extension.url", ["u:1", "u:2"]),
+        ("Patient.name.given", ["B", "C"]),
+        ("Patient.birthDate", []),
+        ("Observation.value", []),
+        ("Patient.name[1].family", ["D"]),
+        ("Patient.name[2].family", []),
+        ("Patient.name.first().family", ["A"]),
+        ("Patient.name.given[1]", ["C"]),
+        ("Patient.telecom.where(system='phone').value", ["1"]),
+        ("Patient.telecom.where(system != 'phone').value", ["a@b"]),
+        ("Patient.telecom.where(system='phone' or system='email').value", ["1", "a@b"]),
+        ("Patient.telecom.where(system='phone' and value='2').value", []),
+        ("Patient.telecom.where(system.exists()).value", ["1", "a@b"]),
+        ("Patient.telecom.exists(system='fax')", [False]),
+        ("Patient.extension('u:1').value", ["x"]),
+        ("Patient.extension('u:9').value", []),
+        ("Patient.active", [True]),
+        ("Patient.active = true", [True]),
+        ("Patient.active != true", [False]),
+        ("Patient.deceased.exists() and Patient.deceased != false", [False]),
+        ("Patient.name.family | Patient.name.given | Patient.name.family", ["A", "D", "B", "C"]),
+        ("'x'", ["x"]),
+        ("1.50", [Decimal("1.50")]),
+    ],
+)
+def test_of_a_patient(evaluate, text, expected):
+    assert evaluate(text, PATIENT) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Observation.value", [OBSERVATION["valueQuantity"]]),
+        ("(Observation.value as Quantity).unit", ["kg"]),
+        ("Observation.value.as(string)", []),
+        ("Observation.value.ofType(CodeableConcept).text", []),
+        ("Observation.value is Quantity", [True]),
+        ("Observation.component.value", [{"value": 1}, "x"]),
+        ("Observation.component.value as Quantity", [{"value": 1}]),
+        ("Observation.subject.where(resolve() is Patient)", [{"reference": "Patient/1"}]),
+        ("Observation.subject.where(resolve() is Group)", []),
+        ("Observation.performer.where(resolve() is Patient).reference", ["Patient/1"]),
+        ("Observation.performer.where(resolve().is(Practitioner)).reference", ["Practitioner/2"]),
+    ],
+)
+def test_of_an_observation(evaluate, text, expected):
+    assert evaluate(text, OBSERVATION) == expected
+
+
+@pytest.mark.parametrize(
+    ("deceased", "expected"),
+    [
+        ({}, [False]),
+        ({"deceasedBoolean": False}, [False]),
+        ({"deceasedBoolean": True}, [True]),
+        ({"deceasedDateTime": "2020"}, [True]),
+    ],
+)
+def test_deceased_of_every_kind(evaluate, deceased, expected):
+    text = "Patient.deceased.exists() and Patient.deceased != false"
+    assert evaluate(text, {"resourceType": "Patient", **deceased}) == expected
+
+
+def test_the_type_of_any_resource_is_seen_when_it_runs(evaluate):
+    bundle = {"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Patient", "active": True}}]}
+    assert evaluate("Bundle.entry[0].resource.as(Patient).active", bundle) == [True]
+    assert evaluate("Bundle.entry.resource.ofType(Observation)", bundle) == []
+    assert evaluate("Bundle.entry.resource is Patient", bundle) == [True]
+
+
+@pytest.mark.parametrize(
+    ("reference", "type"),
+    [
+        ({"reference": "Patient/1"}, "Patient"),
+        ({"reference": "Patient/1/_history/2"}, "Patient"),
+        ({"reference": "https://example.org/fhir/Patient/1"}, "Patient"),
+        ({"reference": "urn:uuid:53fefa32-fcbb-4ff8-8a92-55ee120877b7", "type": "Patient"}, "Patient"),
+        ({"reference": "#p", "type": "Patient"}, "Patient"),
+        ({"type": "Patient", "identifier": {"value": "1"}}, "Patient"),
+        ({"reference": "Group/1", "type": "Patient"}, "Group"),
+        ({"reference": "#p"}, None),
+        ({"display": "somebody"}, None),
+    ],
+)
+def test_what_a_reference_resolves_to_is_read_from_the_reference(evaluate, reference, type):
+    for asked in ("Patient", "Group"):
+        found = evaluate(
+            f"Observation.subject.where(resolve() is {asked})",
+            {"resourceType": "Observation", "subject": reference},
+        )
+        assert bool(found) == (asked == type)
+
+
+def test_hostile_text_stays_a_constant(evaluate):
+    text = "Patient.telecom.where(system='\\'] + __import__(\\'os\\')').value"
+    assert evaluate(text, PATIENT) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "message"),
+    [
+        ("Patient.nam", 8, "Patient has no element nam"),
+        ("Patient.name.given.family", 19, "string has no element family"),
+        ("Patient.name as Name", 13, "Name is not a type"),
+        ("Patient.name.where(resolve())", 19, "resolve() is not supported here"),
+        ("Patient.name.hasExtension('x')", 13, "hasExtension() is not supported here"),
+        ("Patient.birthDate = Patient.birthDate", 18, "a comparison of two date values"),
+        ("Patient.name = Patient.name", 13, "a comparison of two HumanName values"),
+        ("(Patient.name | Patient.contact.name).family", 14, "a union inside an expression"),
+        ("Patient.multipleBirth.first()", 22, "an index into items of several types"),
+    ],
+)
+def test_what_the_compiler_refuses_it_refuses_with_the_place(model, text, at, message):
+    with pytest.raises(fhirpath.CompileError) as caught:
+        fhirpath.compile(text, type="Patient", model=model)
+    assert caught.value.at == at
+    assert message in str(caught.value)
+
+
+def test_several_items_where_one_boolean_is_needed_is_an_error(evaluate):
+    with pytest.raises(fhirpath.EvaluationError):
+        evaluate("Patient.name.where($this.given)", PATIENT)
+
+
+def test_branches_say_where_and_what(model):
+    text = "Observation.subject.where(resolve() is Patient) | (Observation.component.value as Quantity)"
+    subject, component = fhirpath.branches(text, type="Observation", model=model)
+    assert (subject.root, subject.type, subject.targets, subject.many) == (
+        "subject",
+        "Reference",
+        ("Patient",),
+        False,
+    )
+    assert (component.root, component.type, component.many) == ("component", "Quantity", True)
+    assert component.path == ("component", "valueQuantity")
+    assert component.values(OBSERVATION["component"]) == [{"value": 1}]
+    assert subject.element is model.types["Observation"].elements["subject"]
+
+
+def test_a_choice_has_a_branch_for_each_type(model):
+    found = fhirpath.branches("Observation.effective", type="Observation", model=model)
+    assert [(branch.root, branch.type) for branch in found] == [
+        ("effectiveDateTime", "dateTime"),
+        ("effectivePeriod", "Period"),
+        ("effectiveTiming", "Timing"),
+        ("effectiveInstant", "instant"),
+    ]
+
+
+def test_what_has_a_value_without_its_element_looks_at_the_whole_resource(model):
+    (branch,) = fhirpath.branches("Patient.deceased.exists()", type="Patient", model=model)
+    assert branch.root is None and branch.values({}) == [False]
+
+
+def test_the_emitted_python_can_be_read(model):
+    (branch,) = fhirpath.branches("Patient.name.family", type="Patient", model=model)
+    assert branch.source == (
+        "def evaluate(value):\n"
+        "    out = []\n"
+        "    for v1 in value or ():\n"
+        "        v2 = v1.get('family')\n"
+        "        if v2 is not None:\n"
+        "            out.append(v2)\n"
+        "    return out"
+    )
