@@ -82,14 +82,13 @@ def goal(*targets: dict[str, Any], id: str = "g", patient: str | None = None, **
 
 def care_plan(*targets: dict[str, Any], id: str = "plan", patient: str = "p", **more: Any) -> dict[str, Any]:
     """An active CarePlan with one contained Goal of these targets."""
-    contained = {k: v for k, v in goal(*targets, patient=patient).items()}
     found: dict[str, Any] = {
         "resourceType": "CarePlan",
         "id": id,
         "status": "active",
         "intent": "plan",
         "subject": {"reference": f"Patient/{patient}"},
-        "contained": [contained],
+        "contained": [goal(*targets, patient=patient)],
         "goal": [{"reference": "#g"}],
     }
     return {**found, **more}
