@@ -9,10 +9,8 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
 
 import httpx
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -29,14 +27,8 @@ from fhir_server.demo.watch import Alert
 COLOURS = {"red": "bold red", "yellow": "yellow", "technical": "magenta", "resolved": "green"}
 
 
-def demo(
-    patients: Annotated[int, typer.Option(min=1, help="How many patients.")] = 50,
-    days: Annotated[int, typer.Option(min=1, help="How many days of readings, ending now.")] = 21,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same people and readings.")] = 7,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
-    store: Annotated[str, typer.Option(help="Store URL; without it, a fresh one that is gone after.")] = "",
-) -> None:
-    """Watch a synthetic follow-up service at work: plans, weeks of readings, and the alerts they raise."""
+def run(patients: int, days: int, seed: int, port: int, store: str) -> int:
+    """Runs the demo; the exit status: 0, 1 when the server failed, 130 when it was interrupted."""
     console = Console(soft_wrap=True)
     # Being told to stop, or losing the terminal, ends the demo as Ctrl-C does: the server is stopped with it.
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -48,10 +40,11 @@ def demo(
                 _follow_up(console, server, people(patients, seed), days)
     except ServerFailed as problem:
         console.print(f"varde demo: {problem}", markup=False)
-        raise typer.Exit(1) from None
+        return 1
     except KeyboardInterrupt:
         console.print("\nInterrupted; the server is stopped.")
-        raise typer.Exit(130) from None
+        return 130
+    return 0
 
 
 def _follow_up(console: Console, server: Server, everybody: list[Person], days: int) -> None:
