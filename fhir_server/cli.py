@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import tempfile
 from typing import Annotated, Any
 
@@ -55,6 +56,7 @@ def serve(
     workers: Annotated[int, _option("workers", min=1, max=256)] = _FIELDS["workers"].default,
     log_level: Annotated[LogLevel, _option("log_level")] = _FIELDS["log_level"].default,
     base_url: Annotated[str | None, _option("base_url")] = None,
+    cursor_secret: Annotated[str | None, _option("cursor_secret")] = None,
     max_body_bytes: Annotated[int, _option("max_body_bytes", min=1024)] = _FIELDS["max_body_bytes"].default,
 ) -> None:
     """Serve the FHIR API at http://HOST:PORT/fhir until stopped.
@@ -68,6 +70,7 @@ def serve(
         workers=workers,
         log_level=log_level,
         base_url=base_url,
+        cursor_secret=cursor_secret,
         max_body_bytes=max_body_bytes,
     )
     _run(settings)
@@ -95,6 +98,7 @@ def _run(settings: Settings) -> None:
     if settings.workers == 1:
         uvicorn.run(create_app(settings), **options)
         return
+    settings.cursor_secret = settings.cursor_secret or secrets.token_hex()
     # Workers are new processes: the environment is how they get their settings.
     with tempfile.TemporaryDirectory(prefix="varde-metrics-") as folder:
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)

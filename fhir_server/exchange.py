@@ -20,12 +20,14 @@ _RETURNS = frozenset({"minimal", "representation", "OperationOutcome"})
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What every interaction works with: the store, and the sources of time and of ids."""
+    """What every interaction works with: the store, the sources of time and of ids, the secret that seals
+    the links to a search's next pages."""
 
     store: Store
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
     started: datetime
+    key: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,4 +29,8 @@ class Settings(BaseSettings):
         default=None,
         description="Public base of the FHIR API, such as https://fhir.example.org/fhir, if behind a proxy.",
     )
+    cursor_secret: str | None = Field(
+        default=None,
+        description="Secret that seals the links to next pages; without it they end with the server.",
+    )
     max_body_bytes: int = Field(default=32 * 2**20, ge=1024, description="Largest request body, in bytes.")

@@ -17,6 +17,7 @@ from fhir_server.interactions.entries import full_url, location, response_of, st
 from fhir_server.interactions.incoming import read_criteria
 from fhir_server.interactions.outgoing import answer
 from fhir_server.interactions.routes import ROUTES, Place, match
+from fhir_server.interactions.search import read_search
 from fhir_server.references import conditional_references
 from fhir_server.resource_json import decode, encode
 from fhir_server.store.base import Transaction
@@ -107,6 +108,8 @@ def _read_transaction(
             entries.append(entry)
             if entry.writes:
                 changes.append(_change(service, entry))
+            elif entry.place.template == "{type}":
+                read_search(service, entry.request)  # after the commit it is too late to refuse it
         except FhirError as error:
             errors.append(inside(error, f"Bundle.entry[{index}]"))
     if errors:

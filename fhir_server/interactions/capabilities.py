@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from functools import cache
 from typing import Any
 
 from fhir_server.exchange import Request, Response, Service
 from fhir_server.resource_json import encode
-from fhir_server.search.parse import supported
+from fhir_server.search import parameters
 from fhir_server.settings import VERSION
 from profiles.definitions import load
 
@@ -19,7 +20,8 @@ _OF_A_RESOURCE = (
 
 async def capabilities(service: Service, request: Request) -> Response:
     """The CapabilityStatement; its date is the server's start."""
-    return Response(200, encode(_statement(request.base, service.started)))
+    resources = await asyncio.to_thread(_resources)  # the first time, every search parameter is compiled
+    return Response(200, encode(_statement(request.base, service.started, resources)))
 
 
 @cache
@@ -27,7 +29,7 @@ def _resources() -> list[dict[str, Any]]:
     return [_resource(type_) for type_ in load().resource_types]
 
 
-def _statement(base: str, started: datetime) -> dict[str, Any]:
+def _statement(base: str, started: datetime, resources: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -40,7 +42,7 @@ def _statement(base: str, started: datetime) -> dict[str, Any]:
         "rest": [
             {
                 "mode": "server",
-                "resource": _resources(),
+                "resource": resources,
                 "interaction": [{"code": code} for code in ("transaction", "batch", "history-system")],
             }
         ],
@@ -62,6 +64,6 @@ def _resource(type_: str) -> dict[str, Any]:
         "referencePolicy": ["literal", "logical"],
         "searchParam": [
             {"name": parameter.code, "definition": parameter.url, "type": parameter.type}
-            for parameter in supported(type_)
+            for parameter in parameters.of(type_).values()
         ],
     }

@@ -1,0 +1,144 @@
+"""A FHIR client of an application in this process, which holds every answer to what all answers must be."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import httpx
+import pytest
+
+from fhir_server.app import create_app
+from fhir_server.settings import Settings
+from profiles.structure import validate
+
+BASE = "http://varde.test/fhir"
+
+
+class Fhir:
+    """Synchronous, so that tests read like a conversation."""
+
+    def __init__(self, app: Any) -> None:
+        self._runner = asyncio.Runner()
+        self._lifespan = app.router.lifespan_context(app)
+        self._runner.run(self._lifespan.__aenter__())
+        self._http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://varde.test", timeout=60
+        )
+        self.base = BASE
+        self.app = app
+
+    def close(self) -> None:
+        self._runner.run(self._http.aclose())
+        self._runner.run(self._lifespan.__aexit__(None, None, None))
+        self._runner.close()
+
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        return self._runner.run(self._request(method, path, body, headers))
+
+    def together(self, *requests: tuple[Any, ...]) -> list[httpx.Response]:
+        """All at once; each request is (method, path, body) or (method, path, body, headers)."""
+
+        async def run() -> list[httpx.Response]:
+            return await asyncio.gather(
+                *(self._request(*request[:3], *(request[3:] or ({},))) for request in requests)
+            )
+
+        return self._runner.run(run())
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        return self.request("GET", path, **headers)
+
+    def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
+        return self.request("POST", path, body, **headers)
+
+    def put(self, path: str, body: Any, **headers: str) -> httpx.Response:
+        return self.request("PUT", path, body, **headers)
+
+    def delete(self, path: str, **headers: str) -> httpx.Response:
+        return self.request("DELETE", path, **headers)
+
+    async def _request(self, method: str, path: str, body: Any, headers: dict[str, str]) -> httpx.Response:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        if content is not None:
+            sent.setdefault("content-type", "application/fhir+json")
+        url = path if path.startswith("http") else f"/fhir{path}"
+        answer = await self._http.request(method, url, content=content, headers=sent)
+        check(answer)
+        return answer
+
+
+def check(answer: httpx.Response) -> None:
+    """What holds for every answer of the FHIR base."""
+    assert answer.status_code != 500, answer.text
+    assert answer.headers["x-request-id"]
+    if answer.status_code in (204, 304) or answer.request.method == "HEAD":
+        assert answer.content == b""
+    elif answer.content:
+        assert answer.headers["content-type"] == "application/fhir+json; charset=utf-8"
+        if answer.status_code >= 400:
+            outcome = answer.json()
+            assert outcome["resourceType"] == "OperationOutcome"
+            assert validate(outcome) == []
+    else:
+        assert answer.status_code < 400
+
+
+class Clock:
+    """Moves a millisecond with each look, and further when told to."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(milliseconds=1)
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def fhir(store_url: str, clock: Clock) -> Iterator[Fhir]:
+    """A client of a fresh server on each of the stores."""
+    ids = count(1)
+    app = create_app(Settings(store=store_url), clock=clock, new_id=lambda: f"n{next(ids)}")
+    client = Fhir(app)
+    yield client
+    client.close()
+
+
+def patient(**more: Any) -> dict[str, Any]:
+    return {"resourceType": "Patient", "name": [{"family": "Nordmann"}], **more}
+
+
+def weight(value: float, **more: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"coding": [{"system": "http://loinc.org", "code": "29463-7"}]},
+        "effectiveDateTime": "2026-11-21T08:00:00+01:00",
+        "valueQuantity": {
+            "value": value, "unit": "kg", "system": "http://unitsofmeasure.org", "code": "kg",
+        },
+        **more,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def resources() -> Any:
+    """The builders above, for test files, which cannot import from here."""
+
+    class Resources:
+        pass
+
+    Resources.patient = staticmethod(patient)
+    Resources.weight = staticmethod(weight)
+    return Resources

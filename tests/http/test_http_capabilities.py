@@ -1,0 +1,55 @@
+"""GET /metadata says what is really there, https://hl7.org/fhir/R4/capabilitystatement.html"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+
+from profiles.structure import validate
+
+
+@pytest.fixture
+def statement(fhir):
+    return fhir.get("/metadata").json()
+
+
+def test_the_statement_is_valid(statement):
+    assert validate(statement) == []
+    import_module("fhir.resources.R4B.capabilitystatement").CapabilityStatement.model_validate(statement)
+
+
+def test_it_says_what_software_and_which_fhir(statement, fhir):
+    assert statement["fhirVersion"] == "4.0.1"
+    assert statement["kind"] == "instance"
+    assert statement["software"]["name"] == "Varde"
+    assert statement["implementation"]["url"] == fhir.base
+    assert "application/fhir+json" in statement["format"]
+    assert statement["date"].startswith("2026-11-21T")
+
+
+def test_every_resource_type_is_there(statement):
+    resources = {resource["type"]: resource for resource in statement["rest"][0]["resource"]}
+    assert len(resources) == 146
+    interactions = {item["code"] for item in resources["Observation"]["interaction"]}
+    assert {"read", "vread", "create", "update", "delete", "history-instance", "search-type"} <= interactions
+    assert "patch" not in interactions
+    for code in ("_id", "_lastUpdated"):
+        assert all(code in [p["name"] for p in r["searchParam"]] for r in resources.values())
+
+
+def test_every_search_parameter_that_it_names_is_applied(statement, fhir):
+    values = {"token": "a", "reference": "Patient/1", "date": "2020", "string": "a", "number": "1", "quantity": "1",
+              "uri": "http://a", "composite": "a$b", "special": "a"}  # fmt: skip
+    for resource in statement["rest"][0]["resource"]:
+        if resource["type"] in ("Patient", "Observation", "CarePlan", "Task", "Questionnaire"):
+            for parameter in resource["searchParam"]:
+                query = f"{parameter['name']}={values[parameter['type']]}"
+                found = fhir.get(f"/{resource['type']}?{query}", prefer="handling=strict")
+                assert found.status_code == 200, (resource["type"], query, found.text)
+                assert parameter["name"] in found.json()["link"][0]["url"]
+
+
+def test_the_system_interactions_are_there(statement):
+    codes = [item["code"] for item in statement["rest"][0]["interaction"]]
+    assert codes == ["transaction", "batch", "history-system"]

@@ -1,0 +1,98 @@
+"""history, https://hl7.org/fhir/R4/http.html#history"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+
+def put(fhir, id_, **more):
+    return fhir.put(f"/Patient/{id_}", {"resourceType": "Patient", "id": id_, **more})
+
+
+def test_history_tells_every_version_newest_first(fhir):
+    put(fhir, "p")
+    put(fhir, "p", active=True)
+    fhir.delete("/Patient/p")
+    book = fhir.get("/Patient/p/_history").json()
+    assert (book["type"], book["total"]) == ("history", 3)
+    assert [entry["request"]["method"] for entry in book["entry"]] == ["DELETE", "PUT", "PUT"]
+    assert [entry["response"]["status"] for entry in book["entry"]] == [
+        "204 No Content",
+        "200 OK",
+        "201 Created",
+    ]
+    assert [entry["response"]["etag"] for entry in book["entry"]] == ['W/"3"', 'W/"2"', 'W/"1"']
+    assert {entry["fullUrl"] for entry in book["entry"]} == {f"{fhir.base}/Patient/p"}
+    assert {entry["request"]["url"] for entry in book["entry"]} == {"Patient/p"}
+    assert "resource" not in book["entry"][0]
+    assert book["entry"][1]["resource"]["active"] is True
+    assert book["link"] == [{"relation": "self", "url": f"{fhir.base}/Patient/p/_history"}]
+
+
+def test_a_create_is_a_post_to_its_type(fhir):
+    made = fhir.post("/Patient", {"resourceType": "Patient"}).json()
+    request = fhir.get(f"/Patient/{made['id']}/_history").json()["entry"][0]["request"]
+    assert request == {"method": "POST", "url": "Patient"}
+
+
+def test_history_of_what_never_was_is_404(fhir):
+    assert fhir.get("/Patient/nobody/_history").status_code == 404
+
+
+def test_history_of_a_type_and_of_everything(fhir):
+    put(fhir, "p")
+    put(fhir, "q")
+    fhir.post("/Basic", {"resourceType": "Basic", "code": {"text": "x"}})
+    assert fhir.get("/Patient/_history").json()["total"] == 2
+    everything = fhir.get("/_history").json()
+    assert everything["total"] == 4  # with the engine's own Device
+    types = [entry["resource"]["resourceType"] for entry in everything["entry"]]
+    assert types == ["Basic", "Patient", "Patient", "Device"]
+    empty = fhir.get("/Goal/_history").json()
+    assert empty["total"] == 0
+    assert "entry" not in empty
+
+
+def test_history_pages_by_next_links(fhir):
+    for number in range(7):
+        put(fhir, "p", active=bool(number % 2))
+    url, seen = "/Patient/p/_history?_count=3", []
+    while url:
+        book = fhir.get(url).json()
+        assert book["total"] == 7
+        assert len(book["entry"]) <= 3
+        seen += [entry["resource"]["meta"]["versionId"] for entry in book["entry"]]
+        url = next((link["url"] for link in book["link"] if link["relation"] == "next"), None)
+        put(fhir, "q")
+    assert seen == ["7", "6", "5", "4", "3", "2", "1"]
+
+
+def test_history_since(fhir, clock):
+    put(fhir, "p")
+    clock.now += timedelta(days=1)
+    second = put(fhir, "p").json()["meta"]["lastUpdated"]
+    for since in (second, "2026-11-22", "2026-11-22T00:00:00Z", "2026-11-22T01:00:00+01:00"):
+        book = fhir.get("/Patient/p/_history", x_request_id="x").json()
+        assert book["total"] == 2
+        book = fhir.get(f"/Patient/p/_history?_since={since}").json()
+        assert [entry["resource"]["meta"]["versionId"] for entry in book["entry"]] == ["2"], since
+    assert fhir.get("/Patient/p/_history?_since=2027").json().get("entry") is None
+    assert len(fhir.get("/Patient/p/_history?_since=2026").json()["entry"]) == 2
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["_count=x", "_count=-1", "_since=yesterday", "_since=2026-13-01", "_since=0000", "_before=x", "_count=" + "9" * 30,
+     "_since=2026-02-30T10:00:00Z", "_count=", "_since=9999-12-31T23:59:59-14:00"],
+)  # fmt: skip
+def test_bad_parameters_are_400_or_harmless(fhir, query):
+    put(fhir, "p")
+    assert fhir.get(f"/Patient/p/_history?{query}").status_code in (200, 400)
+
+
+def test_count_zero_gives_the_total_alone(fhir):
+    put(fhir, "p")
+    book = fhir.get("/Patient/p/_history?_count=0").json()
+    assert (book["total"], "entry" in book) == (1, False)
