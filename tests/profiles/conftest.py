@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import json
 from collections.abc import Callable
 from decimal import Decimal
@@ -48,3 +49,19 @@ def changed() -> Callable[[dict[str, Any], str, Any], dict[str, Any]]:
         return resource
 
     return change
+
+
+@pytest.fixture(scope="session")
+def accepted_by_oracle() -> Callable[[dict[str, Any]], bool]:
+    """Whether fhir.resources takes it: an independent implementation (R4B models, as it has none of R4)."""
+
+    def accepts(resource: dict[str, Any]) -> bool:
+        name = resource["resourceType"]
+        model = getattr(importlib.import_module(f"fhir.resources.R4B.{name.lower()}"), name)
+        try:
+            model.model_validate(resource)
+        except (ValueError, TypeError, AttributeError):
+            return False
+        return True
+
+    return accepts
