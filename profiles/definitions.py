@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 FOLDER = Path(__file__).parent / "r4"
+PUBLISHED = Path(__file__).parent / "published"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +145,11 @@ class Definitions:
 
     @cached_property
     def all_search_parameters(self) -> tuple[SearchParameter, ...]:
-        """Every search parameter, as published."""
+        """Every search parameter, as published: those of R4, and the few that Varde adds."""
         text = (FOLDER / "search_parameters.json").read_bytes()
-        return tuple(msgspec.json.decode(text, type=dict[str, SearchParameter]).values())
+        ours = sorted(PUBLISHED.glob("SearchParameter-*.json"))
+        added = [msgspec.json.decode(file.read_bytes(), type=SearchParameter) for file in ours]
+        return (*msgspec.json.decode(text, type=dict[str, SearchParameter]).values(), *added)
 
     @cached_property
     def compartments(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import cache
+from typing import Any, TypeVar
 
 from profiles.definitions import Definitions, Element, TypeDef, TypeRef
 from profiles.primitives import PRIMITIVES
+
+Node = TypeVar("Node", bound=Any)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ def emit_primitive(type_: str) -> Emitted:
     """The check of a lone primitive, as a choice element may hold it."""
     name = function_name(type_)
     body = "def FUNCTION(v, at, out):\n    if not (TEST):\n        out.primitive(WHAT, v, at)"
-    statements = _fill(body, FUNCTION=name, TEST=_test(PRIMITIVES[type_].test), WHAT=ast.Constant(type_))
+    statements = _fill(body, FUNCTION=name, TEST=_primitive_test(type_), WHAT=_constant(type_))
     return Emitted(name, _module(statements), {}, {})
 
 
@@ -168,8 +171,8 @@ class _Emitter:
 
     def emit(self) -> Emitted:
         is_resource = self.definition.kind == "resource"
-        start = ast.Constant(1 if is_resource else 0)  # resourceType is no element, but counts as a property
-        (function,) = _fill(_FUNCTION, FUNCTION=self.name, START=start, DEEPEST=ast.Constant(DEEPEST))
+        start = _constant(1 if is_resource else 0)  # resourceType is no element, but counts as a property
+        (function,) = _fill(_FUNCTION, FUNCTION=self.name, START=start, DEEPEST=_constant(DEEPEST))
         assert isinstance(function, ast.FunctionDef)
         for element in self.definition.elements.values():
             if not element.choice:
@@ -182,7 +185,7 @@ class _Emitter:
         if type_.code in PRIMITIVES:
             return self.primitive(element, type_)
         many = element.max is None
-        name, check = ast.Constant(element.name), self.check(element, type_)
+        name, check = _constant(element.name), self.check(element, type_)
         if type_.code == "Reference" and type_.targets:
             limits = self.constant(element.name, "targets", frozenset(type_.targets))
             template = _OBJECTS_ALSO if many else _OBJECT_ALSO
@@ -198,9 +201,9 @@ class _Emitter:
         return statements
 
     def primitive(self, element: Element, type_: TypeRef) -> list[ast.stmt]:
-        name, sibling = ast.Constant(element.name), ast.Constant("_" + element.name)
-        fail, what = "primitive", cast(ast.expr, ast.Constant(type_.code))
-        test = _test(PRIMITIVES[type_.code].test)
+        name, sibling = _constant(element.name), _constant("_" + element.name)
+        fail, what = "primitive", _constant(type_.code)
+        test = _primitive_test(type_.code)
         if element.required_codes is not None:
             fail, what = "code", self.constant(element.name, "codes", element.required_codes)
             test = _test("type(v) is str and v in CODES", CODES=what)
@@ -233,16 +236,16 @@ class _Emitter:
         names["CHOICES"] = self.constant("", "choices", shape.choices)
         statements = _fill(_END_WITH_CHOICES, **names)
         if shape.required:
-            statements += _fill(_REQUIRED_CHOICES, **names, REQUIRED=ast.Constant(shape.required))
+            statements += _fill(_REQUIRED_CHOICES, **names, REQUIRED=_constant(shape.required))
         if self.definition.name == "Extension":
             statements += _fill(_EXTENSION, **names)
         return statements
 
-    def constant(self, element: str, purpose: str, value: Any) -> ast.Name:
+    def constant(self, element: str, purpose: str, value: Any) -> ast.expr:
         parts = (self.definition.name.replace(".", "_"), element, purpose)
         name = "_".join(part for part in parts if part)
         self.constants[name] = value
-        return ast.Name(name, ast.Load())
+        return _placed(ast.Name(name, ast.Load()))
 
 
 def shape_of(definition: TypeDef) -> Shape:
@@ -277,42 +280,49 @@ def shape_of(definition: TypeDef) -> Shape:
     )
 
 
-class _Holes(ast.NodeTransformer):
-    """Replaces the capitalised names of a part by what belongs there."""
-
-    def __init__(self, parts: Mapping[str, str | ast.expr]) -> None:
-        self.parts = parts
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        part = self.parts.get(node.id, node)
-        filled = ast.Name(part, node.ctx) if isinstance(part, str) else part
-        return ast.copy_location(filled, node)
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
-        node.value = self.visit(node.value)
-        part = self.parts.get(node.attr, node.attr)
-        assert isinstance(part, str)
-        node.attr = part
-        return node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
-        name = self.parts[node.name]
-        assert isinstance(name, str)
-        node.name = name
-        self.generic_visit(node)
-        return node
+_parsed = cache(ast.parse)
 
 
 def _fill(part: str, **parts: str | ast.expr) -> list[ast.stmt]:
     """The statements of a part, its capitalised names replaced by other names or by expressions."""
-    tree = _Holes(parts).visit(ast.parse(part))
-    return list(tree.body)
+    statements: list[ast.stmt] = _filled(_parsed(part).body, parts)
+    return statements
 
 
 def _test(text: str, **parts: str | ast.expr) -> ast.expr:
     """A test over `v` as an expression."""
-    expression: ast.expr = _Holes(parts).visit(ast.parse(text, mode="eval")).body
+    expression: ast.expr = _filled(_parsed(text, mode="eval").body, parts)
     return expression
+
+
+@cache
+def _primitive_test(type_: str) -> ast.expr:
+    """Shared by all elements of the type: trees are never changed once they are made."""
+    return _test(PRIMITIVES[type_].test)
+
+
+def _filled(node: Any, parts: Mapping[str, str | ast.expr]) -> Any:
+    """A copy of a tree, a list of trees or a field of a tree, with the replacements made."""
+    if isinstance(node, list):
+        return [_filled(item, parts) for item in node]
+    if isinstance(node, str):
+        part = parts.get(node)
+        return part if isinstance(part, str) else node
+    if not isinstance(node, ast.AST) or not node._fields:
+        return node
+    if isinstance(node, ast.Name) and isinstance(part := parts.get(node.id), ast.expr):
+        return part
+    return _placed(type(node)(**{field: _filled(getattr(node, field), parts) for field in node._fields}))
+
+
+def _placed(node: Node) -> Node:
+    """compile() wants a line of every node; there is no source whose lines would mean anything."""
+    node.lineno, node.col_offset = 1, 0
+    return node
+
+
+def _constant(value: Any) -> ast.expr:
+    return _placed(ast.Constant(value))
 
 
 def _module(statements: list[ast.stmt]) -> ast.Module:
