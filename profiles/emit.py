@@ -185,20 +185,28 @@ class _Emitter:
         if type_.code in PRIMITIVES:
             return self.primitive(element, type_)
         many = element.max is None
-        name, check = _constant(element.name), self.check(element, type_)
-        if type_.code == "Reference" and type_.targets:
-            limits = self.constant(element.name, "targets", frozenset(type_.targets))
-            template = _OBJECTS_ALSO if many else _OBJECT_ALSO
-            statements = _fill(template, NAME=name, CHECK=check, ALSO="target", LIMITS=limits)
-        elif codes := self.definitions.value_sets.get(element.value_set or ""):
-            limits = self.constant(element.name, "codes", codes)
-            template = _OBJECTS_ALSO if many else _OBJECT_ALSO
-            statements = _fill(template, NAME=name, CHECK=check, ALSO="bound", LIMITS=limits)
+        parts: dict[str, str | ast.expr] = {
+            "NAME": _constant(element.name),
+            "CHECK": self.check(element, type_),
+        }
+        if also := self.also(element, type_):
+            statements = _fill(_OBJECTS_ALSO if many else _OBJECT_ALSO, **parts, **also)
         else:
-            statements = _fill(_OBJECTS if many else _OBJECT, NAME=name, CHECK=check)
+            statements = _fill(_OBJECTS if many else _OBJECT, **parts)
         if element.min:
-            statements += _fill(_MISSING, NAME=name)
+            statements += _fill(_MISSING, **parts)
         return statements
+
+    def also(self, element: Element, type_: TypeRef) -> dict[str, str | ast.expr]:
+        """What the element asks of its value beyond the type, as parts of _OBJECT_ALSO; {} for nothing."""
+        if type_.code == "Reference" and type_.targets:
+            return {
+                "ALSO": "target",
+                "LIMITS": self.constant(element.name, "targets", frozenset(type_.targets)),
+            }
+        if codes := self.definitions.value_sets.get(element.value_set or ""):
+            return {"ALSO": "bound", "LIMITS": self.constant(element.name, "codes", codes)}
+        return {}
 
     def primitive(self, element: Element, type_: TypeRef) -> list[ast.stmt]:
         name, sibling = _constant(element.name), _constant("_" + element.name)
