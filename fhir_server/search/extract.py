@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from fhir_server.search import parameters
@@ -18,6 +19,8 @@ from profiles import definitions
 from rules.fhirpath import EvaluationError
 
 _ODD = (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, EvaluationError)
+
+_OF_TEXT = frozenset(("token", "string", "reference", "uri"))
 
 Row = tuple[Any, ...]
 
@@ -59,7 +62,7 @@ def extract(type: str, resource: dict[str, Any], base: str = "") -> Values:
         _run(plan.always, resource, found)
     if base:
         found["reference"] = [reference.relative(row, base) for row in found["reference"]]
-    rows = {table: tuple(dict.fromkeys(rows)) for table, rows in found.items() if rows}
+    rows = {table: tuple(dict.fromkeys(_sound(table, rows))) for table, rows in found.items() if rows}
     patient = _id(resource) if type == "Patient" else _patient(plan.links, rows.get("reference", ()))
     return Values(rows, patient, _moment(rows.get("date", ())))
 
@@ -74,6 +77,16 @@ def _run(steps: Iterable[Step], value: Any, found: dict[str, list[Row]]) -> None
                         out.append((code, *row))
         except _ODD:
             continue
+
+
+def _sound(table: str, rows: list[Row]) -> list[Row]:
+    """The rows that a store can take: in the tables of text, those of nothing but text."""
+    if table in _OF_TEXT:
+        try:
+            "".join(chain.from_iterable(rows))  # the cheapest way to ask it of all of them at once
+        except TypeError:
+            return [row for row in rows if all(isinstance(column, str) for column in row)]
+    return rows
 
 
 def _id(resource: Mapping[str, Any]) -> str | None:

@@ -90,7 +90,9 @@ def _period(value: Mapping[str, Any]) -> list[tuple[int, int]]:
         return []
     first = bounds(start) if start is not None else (MIN_TIME, MIN_TIME)
     last = bounds(end) if end is not None else (MAX_TIME, MAX_TIME)
-    return [(min(first[0], last[0]), max(first[1], last[1]))]
+    if last[1] <= first[0]:
+        first, last = last, first
+    return [(first[0], last[1])]
 
 
 def _timing(value: Mapping[str, Any]) -> list[tuple[int, int]]:

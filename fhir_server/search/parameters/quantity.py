@@ -42,7 +42,10 @@ def _quantity(value: Mapping[str, Any]) -> list[Row]:
 
 
 def _unit(value: Mapping[str, Any]) -> tuple[str, str, str]:
-    return value.get("system", ""), value.get("code", ""), value.get("unit", "")
+    system, code, unit = value.get("system", ""), value.get("code", ""), value.get("unit", "")
+    if not (isinstance(system, str) and isinstance(code, str) and isinstance(unit, str)):
+        raise BadValue("a unit that is not text")
+    return system, code, unit
 
 
 def _money(value: Mapping[str, Any]) -> list[Row]:
@@ -50,7 +53,8 @@ def _money(value: Mapping[str, Any]) -> list[Row]:
     if number is None:
         return []
     amount = decimal(number)
-    return [(amount, amount, CURRENCIES, value.get("currency", ""), "")]
+    _, currency, _ = _unit({"code": value.get("currency", "")})
+    return [(amount, amount, CURRENCIES, currency, "")]
 
 
 def _range(value: Mapping[str, Any]) -> list[Row]:
