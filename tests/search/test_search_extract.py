@@ -199,4 +199,7 @@ odd = st.recursive(
 def test_whatever_a_resource_holds_extraction_does_not_raise(resource):
     values = extract("Observation", resource, "https://varde.example/fhir")
     for table, rows in values.rows.items():
-        assert all(len(row) == 1 + len(TABLES[table]) for row in rows)
+        for row in rows:
+            for name, column in zip(("param", *TABLES[table]), row, strict=True):
+                kind = Decimal if table in ("number", "quantity") else int
+                assert isinstance(column, kind if name in ("low", "high") else str)
