@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
+from fhir_server.alerts import Memory
 from fhir_server.errors import FhirError
 from fhir_server.store.base import Store, Version
 
@@ -21,13 +22,14 @@ _RETURNS = frozenset({"minimal", "representation", "OperationOutcome"})
 @dataclass(frozen=True, slots=True)
 class Service:
     """What every interaction works with: the store, the sources of time and of ids, the secret that seals
-    the links to a search's next pages."""
+    the links to a search's next pages, the patients' rules as they were compiled from this store."""
 
     store: Store
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
     started: datetime
     key: bytes = b""
+    rules: Memory = field(default_factory=Memory)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ async def commit(
     def work(tx: Transaction) -> list[Outcome]:
         unit = _Unit(tx, base, now)
         outcomes = unit.carry_out(drafts)
-        alerts.follow_up(tx, unit.written, unit.put, service.new_id, now)
+        alerts.follow_up(tx, unit.written, unit.put, service.new_id, now, service.rules)
         if then:
             then(tx)
         return outcomes

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from fhir_server.alerts.desk import Desk
+from fhir_server.alerts.memory import Memory
 from fhir_server.alerts.observed import Written, changes_by_patient
 from fhir_server.alerts.people import person_acted
 from fhir_server.alerts.watch import report_failure, watch
@@ -18,7 +19,7 @@ from fhir_server.store.base import Transaction
 from rules import plans
 from terminology.measures import same_measure
 
-__all__ = ["Written", "check_plan", "follow_up"]
+__all__ = ["Memory", "Written", "check_plan", "follow_up"]
 
 
 def follow_up(
@@ -27,11 +28,12 @@ def follow_up(
     put: Callable[[dict[str, Any]], None],
     new_id: Callable[[], str],
     now: datetime,
+    memory: Memory,
 ) -> None:
     """Judge the Observations among `written`, mind what people did to Flags and Tasks; put what follows."""
     if not any(one.type in ("Observation", "Flag", "Task") for one in written):
         return
-    desk = Desk(tx, put, new_id, now)
+    desk = Desk(tx, put, new_id, now, memory)
     for one in written:
         if one.type in ("Flag", "Task"):
             person_acted(desk, one)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
+from fhir_server.alerts.memory import Memory
 from fhir_server.instants import instant, microseconds
 from fhir_server.resource_json import decode_stored
 from fhir_server.search.query import And, Match, Node, Or, Query, Sort, Test
@@ -26,8 +27,10 @@ class Desk:
         put: Callable[[dict[str, Any]], None],
         new_id: Callable[[], str],
         now: datetime,
+        memory: Memory,
     ) -> None:
         self.tx = tx
+        self.memory = memory
         self.new_id = new_id
         self.time = microseconds(now)
         self.now = instant(self.time)

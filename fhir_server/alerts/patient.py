@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.alerts.desk import Desk
+from fhir_server.alerts.memory import PatientRules
 from fhir_server.alerts.observed import patient_of
 from rules import plans
 from rules.plans import Coding, Plan, Problem, Rule, Text
@@ -14,21 +13,6 @@ from terminology import ucum
 from terminology.measures import same_measure
 
 _SOURCES = ("Patient", "CarePlan", "Goal")
-
-
-@dataclass(frozen=True, slots=True)
-class PatientRules:
-    """`by_code` finds the rules that a reading can trigger; `known` is False for a patient not on record."""
-
-    known: bool
-    plans: tuple[Plan, ...]
-    by_code: Mapping[Coding, tuple[Rule, ...]]
-    problems: tuple[tuple[Plan, Problem], ...]
-
-    def triggered(self, codes: frozenset[Coding]) -> list[Rule]:
-        """The rules that a reading with these codes can trigger, each once."""
-        found = {rule.key: rule for code in codes for rule in self.by_code.get(code, ())}
-        return list(found.values())
 
 
 _NOTHING = PatientRules(True, (), {}, ())
@@ -45,30 +29,11 @@ def rules_of(desk: Desk, patient: str) -> PatientRules:
     known = any(type == "Patient" for type, _, _ in stamp)
     if not any(type == "CarePlan" for type, _, _ in stamp):
         return _NOTHING if known else PatientRules(False, (), {}, ())
-    cached = _compiled.get((patient, stamp))
+    cached = desk.memory.get((patient, stamp))
     if cached is None:
         cached = _compile(desk, patient, stamp)
-        _compiled.put((patient, stamp), cached)
+        desk.memory.put((patient, stamp), cached)
     return cached
-
-
-class _Recent:
-    """The rules of patients seen lately: a bounded memory, oldest first out."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._kept: dict[Any, PatientRules] = {}
-
-    def get(self, key: Any) -> PatientRules | None:
-        return self._kept.get(key)
-
-    def put(self, key: Any, value: PatientRules) -> None:
-        while len(self._kept) >= self._size:
-            self._kept.pop(next(iter(self._kept)))
-        self._kept[key] = value
-
-
-_compiled = _Recent(size=5000)
 
 
 def _compile(desk: Desk, patient: str, stamp: tuple[tuple[str, str, int], ...]) -> PatientRules:

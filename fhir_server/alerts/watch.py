@@ -8,8 +8,9 @@ from fhir_server.alerts.context import Outcome, count_normal_since, outcomes
 from fhir_server.alerts.desk import Desk
 from fhir_server.alerts.explanation import Entry, clinical_entry, technical_entry
 from fhir_server.alerts.line import Line, episode_of, rule_of
+from fhir_server.alerts.memory import PatientRules
 from fhir_server.alerts.observed import Change
-from fhir_server.alerts.patient import PatientRules, rules_of
+from fhir_server.alerts.patient import rules_of
 from fhir_server.alerts.resources import advice_for
 from rules.plans import Plan, Reading, Rule, Text, instant
 
