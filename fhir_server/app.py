@@ -17,7 +17,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_server import log, metrics
 from fhir_server.errors import FhirError, Issue, operation_outcome
@@ -68,10 +68,23 @@ def create_app(
         await service.store.close()
 
     app = FastAPI(title="Varde", version=VERSION, openapi_url=None, lifespan=lifespan)
-    app.router.routes[:0] = [Route(BASE, fhir), Mount(BASE, fhir)]
+    app.add_middleware(_Base, fhir=fhir)
     app.add_exception_handler(HTTPException, _outside)
     _add_operations(app, service.store)
     return app
+
+
+class _Base:
+    """Hands everything under the FHIR base to the FHIR application, without trying routes one by one."""
+
+    def __init__(self, app: ASGIApp, fhir: Fhir) -> None:
+        self._app = app
+        self._fhir = fhir
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        inside = scope["type"] == "http" and (path == BASE or path.startswith(f"{BASE}/"))
+        await (self._fhir if inside else self._app)(scope, receive, send)
 
 
 def open_store(url: str) -> Store:
@@ -85,7 +98,9 @@ def open_store(url: str) -> Store:
         from fhir_server.store.mongo import MongoStore
 
         return MongoStore(url)
-    raise ValueError("The store must be sqlite:///PATH (such as sqlite:///varde-data/varde.db) or mongodb://...")
+    raise ValueError(
+        "The store must be sqlite:///PATH (such as sqlite:///varde-data/varde.db) or mongodb://..."
+    )
 
 
 async def start(service: Service) -> None:

@@ -56,7 +56,6 @@ def serve(
     workers: Annotated[int, _option("workers", min=1, max=256)] = _FIELDS["workers"].default,
     log_level: Annotated[LogLevel, _option("log_level")] = _FIELDS["log_level"].default,
     base_url: Annotated[str | None, _option("base_url")] = None,
-    cursor_secret: Annotated[str | None, _option("cursor_secret")] = None,
     max_body_bytes: Annotated[int, _option("max_body_bytes", min=1024)] = _FIELDS["max_body_bytes"].default,
 ) -> None:
     """Serve the FHIR API at http://HOST:PORT/fhir until stopped.
@@ -70,7 +69,6 @@ def serve(
         workers=workers,
         log_level=log_level,
         base_url=base_url,
-        cursor_secret=cursor_secret,
         max_body_bytes=max_body_bytes,
     )
     _run(settings)

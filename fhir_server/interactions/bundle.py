@@ -53,7 +53,7 @@ class Entry:
 
     @property
     def writes(self) -> bool:
-        return self.request.method in _CHANGES and self.place.template != "{type}/_search"
+        return self.request.method in _CHANGES
 
 
 async def bundle(service: Service, request: Request) -> Response:
@@ -146,8 +146,8 @@ async def _batch(service: Service, request: Request, sent: list[Any]) -> list[di
     for index, item in enumerate(sent):
         try:
             entries.append(_read_entry(request, index, item))
-        except FhirError as error:
-            answers[index] = _failed(inside(error, f"Bundle.entry[{index}]"))
+        except FhirError as refused:
+            answers[index] = _failed(inside(refused, f"Bundle.entry[{index}]"))
     failures = 0
     for group in _groups(entries):
         results = await asyncio.gather(*(_run(service, entry) for entry in group), return_exceptions=True)
@@ -185,14 +185,15 @@ def _as_error(error: BaseException) -> FhirError:
 
 def _read_entry(request: Request, index: int, item: Any) -> Entry:
     """FhirError where the entry is no request that a Bundle may carry."""
-    _check_envelope(index, item)
-    asked = item.get("request")
-    if asked is None:
+    if isinstance(item, dict) and "request" not in item:
         raise FhirError("invalid", "An entry of a batch or transaction needs a request")
+    _check_envelope(index, item)
+    asked = item["request"]
     method = asked["method"]
     path, _, query = asked["url"].removeprefix(request.base).partition("?")
     place = match(path)
-    if method not in _ORDER or _read_as(method) not in ROUTES.get(place.template, ()):
+    possible = ROUTES.get(place.template, {}) if place.template != "{type}/_search" else {}
+    if method not in _ORDER or _read_as(method) not in possible:
         raise FhirError("method-not-allowed", f"{method} is not possible here")
     headers = {name: asked[key] for key, name in _HEADERS.items() if key in asked}
     if "prefer" in request.headers:

@@ -16,7 +16,7 @@ async def read(service: Service, request: Request) -> Response:
 def show(request: Request, version: Version | None) -> Response:
     """A version that a client asked for."""
     if request.query and request.prefer.strict and request.pairs:
-        raise FhirError("invalid", f"A read has no parameter {request.pairs[0][0]}")
+        raise FhirError("invalid", "A read has no parameters but _format and _pretty")
     if version is None:
         raise FhirError("not-found", f"There is no such {request.type}")
     if version.deleted:

@@ -54,7 +54,7 @@ class Place:
 
 def match(path: str) -> Place:
     """The place of a path relative to the base; FhirError("unknown-type") where there is none."""
-    parts = path.strip("/").split("/")
+    parts = path.removeprefix("/").removesuffix("/").split("/")
     first = parts[0]
     if first in _TYPES:
         return _match_type(first, parts[1:])
@@ -71,9 +71,9 @@ def _match_type(type_: str, rest: list[str]) -> Place:
             return Place("{type}", type_)
         case ["_search" | "_history" as name]:
             return Place(f"{{type}}/{name}", type_)
-        case [id_] if not id_.startswith(("_", "$")):
+        case [id_] if id_ and not id_.startswith(("_", "$")):
             return Place("{type}/{id}", type_, id_)
-        case [id_, "_history"]:
+        case [id_, "_history"] if id_:
             return Place("{type}/{id}/_history", type_, id_)
         case [id_, "_history", version]:
             return Place("{type}/{id}/_history/{version}", type_, id_, version)

@@ -63,10 +63,10 @@ class Fhir:
         return self.request("DELETE", path, **headers)
 
     async def _request(self, method: str, path: str, body: Any, headers: dict[str, str]) -> httpx.Response:
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent = {name.replace("_", "-"): value.encode("latin-1") for name, value in headers.items()}
         content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         if content is not None:
-            sent.setdefault("content-type", "application/fhir+json")
+            sent.setdefault("content-type", b"application/fhir+json")
         url = path if path.startswith("http") else f"/fhir{path}"
         answer = await self._http.request(method, url, content=content, headers=sent)
         check(answer)

@@ -67,8 +67,8 @@ INVALID = {
     ),
     "contained without type": ({"contained": [{"id": "a"}]}, "Patient.contained[0]"),
     "contained null": ({"contained": [None]}, "Patient.contained[0]"),
-    "huge integer": ({"multipleBirthInteger": 2**31}, "Patient.multipleBirthInteger"),
-    "decimal for integer": ({"multipleBirthInteger": 1.5}, "Patient.multipleBirthInteger"),
+    "huge integer": ({"multipleBirthInteger": 2**31}, "Patient.multipleBirth"),
+    "decimal for integer": ({"multipleBirthInteger": 1.5}, "Patient.multipleBirth"),
     "meta a string": ({"meta": "x"}, "Patient.meta"),
     "meta a list": ({"meta": [{}]}, "Patient.meta"),
     "text a string": ({"text": "hello"}, "Patient.text"),
@@ -195,7 +195,7 @@ def test_hostile_paths(fhir, value):
     safe = (value if "%" in value and len(value) < 20 else quote(value, safe="")).strip("/") or "x"
     for path in (f"/{safe}", f"/Patient/{safe}", f"/Patient/x/{safe}", f"/Patient/x/_history/{safe}",
                  f"/{safe}/x", f"/Patient/{safe}/_history"):  # fmt: skip
-        assert fhir.get(path).status_code in (200, 404), path
+        assert fhir.get(path).status_code in (200, 404, 405), path
         assert fhir.put(path, {**PATIENT, "id": "x"}).status_code in (400, 404, 405), path
         assert fhir.delete(path).status_code in (204, 400, 404, 405), path
 

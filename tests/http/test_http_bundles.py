@@ -256,7 +256,7 @@ def test_conditions_of_a_transaction(fhir):
         (entry("GET", "Patient?birthdate=nonsense"), 400),
         (entry("PATCH", "Patient/x", patient()), 405),
         (entry("POST", "Patient/_search"), 405),
-        (entry("POST", "", bundle("batch")), 404),
+        (entry("POST", "/", bundle("batch")), 405),
         (entry("BREW", "Patient"), 422),
         ({"resource": patient()}, 400),
         ({"request": {"method": "POST"}, "resource": patient()}, 422),
@@ -264,7 +264,7 @@ def test_conditions_of_a_transaction(fhir):
         ({"request": "POST", "resource": patient()}, 422),
         ("nonsense", 422),
         (None, 422),
-        ({}, 422),
+        ({}, 400),
         (entry("POST", "Patient", patient(), full_url=7), 422),
     ],
 )  # fmt: skip
