@@ -6,7 +6,7 @@ be indexed (a date that is none) is left out; nothing in a resource makes this r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -16,7 +16,7 @@ from fhir_server.search import parameters
 from fhir_server.search.parameters import Parameter, reference
 from fhir_server.search.query import TABLES, Values
 from profiles import definitions
-from rules.fhirpath import EvaluationError
+from rules.fhirpath import Branch, EvaluationError
 
 _ODD = (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, EvaluationError)
 
@@ -110,30 +110,18 @@ def _moment(rows: tuple[Row, ...]) -> int | None:
 @cache
 def plan_of(type: str) -> Plan:
     """The plan of a resource type. Parameters that look at the same thing in the same way share a step."""
-    shared: dict[tuple[Any, ...], tuple[Step, str | None]] = {}
+    shared: dict[tuple[Any, ...], tuple[Branch, parameters.Rows, dict[str, None]]] = {}
     for parameter in parameters.of(type).values():
-        if parameter.code in parameters.OF_THE_VERSION:
-            continue
-        for key, step, root in _steps(parameter):
-            before = shared.get(key)
-            codes = dict.fromkeys((*before[0].codes, parameter.code) if before else (parameter.code,))
-            shared[key] = (Step(step.values, step.rows, step.table, tuple(codes)), root)
-    by_root: dict[str, list[Step]] = {}
-    always = []
-    for step, root in shared.values():
-        if root is None:
-            always.append(step)
-        else:
-            by_root.setdefault(root, []).append(step)
-    return Plan({root: tuple(steps) for root, steps in by_root.items()}, tuple(always), links(type))
-
-
-def _steps(parameter: Parameter) -> Iterator[tuple[tuple[Any, ...], Step, str | None]]:
-    table = parameters.TYPES[parameter.type].TABLE
-    for branch in parameter.branches:
-        rows = parameters.converter(parameter.type, branch.type)
-        key = (branch.root, branch.source, table, branch.type)
-        yield key, Step(branch.values, rows, table, (parameter.code,)), branch.root
+        table = parameters.TYPES[parameter.type].TABLE
+        for branch in parameter.branches if parameter.code not in parameters.OF_THE_VERSION else ():
+            rows = parameters.converter(parameter.type, branch.type)
+            key = (branch.root, branch.source, table, branch.type)
+            shared.setdefault(key, (branch, rows, {}))[2][parameter.code] = None
+    steps: dict[str | None, list[Step]] = {None: []}
+    for (root, _, table, _), (branch, rows, codes) in shared.items():
+        steps.setdefault(root, []).append(Step(branch.load(), rows, table, tuple(codes)))
+    always = tuple(steps.pop(None))
+    return Plan({str(root): tuple(found) for root, found in steps.items()}, always, links(type))
 
 
 @cache

@@ -26,11 +26,10 @@ __all__ = ["Branch", "CompileError", "EvaluationError", "Model", "branches", "co
 class Branch:
     """One way through an expression, with everything that is known of its values beforehand.
 
-    `values` takes what the resource has under the JSON property `root` (the whole resource where root is
-    None) and returns the items, which are all of the FHIR type `type`; without the property there are none.
-    `targets`: the resource types a reference can point to (empty = any). `element`: the definition of the
-    last step. `many`: whether there can be more than one item. `path`: the JSON properties passed on the way.
-    `source`: the Python that runs.
+    It starts at the JSON property `root` of the resource (None: it looks at the whole resource), and all its
+    items are of the FHIR type `type`. `targets`: the resource types a reference can point to (empty = any).
+    `element`: the definition of the last step. `many`: whether there can be more than one item. `path`: the
+    JSON properties passed on the way.
     """
 
     root: str | None
@@ -39,8 +38,17 @@ class Branch:
     element: Element | None
     many: bool
     path: tuple[str, ...]
-    source: str
-    values: Callable[[Any], list[Any]]
+    text: str
+    function: ast.FunctionDef
+
+    @property
+    def source(self) -> str:
+        """The Python that runs. Branches with the same source and root give the same items."""
+        return ast.unparse(ast.fix_missing_locations(self.function))
+
+    def load(self) -> Callable[[Any], list[Any]]:
+        """The function from what the resource has under `root`, or from the resource, to the items."""
+        return load(self.function, self.text)
 
 
 def compile(text: str, *, type: str, model: Model) -> Callable[[dict[str, Any]], list[Any]]:
@@ -89,8 +97,8 @@ def _branches(node: Node, text: str, type: str, model: Model) -> Iterator[Branch
                 like[0].element,
                 many,
                 like[0].path,
-                ast.unparse(function),
-                load(function, text),
+                text,
+                function,
             )
 
 

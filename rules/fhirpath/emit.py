@@ -70,8 +70,7 @@ class Emitter:
         arguments = ast.arguments([], [ast.arg("value")], kwonlyargs=[], kw_defaults=[], defaults=[])
         # type_params came with 3.12, where a tree without it does not compile
         extra: dict[str, Any] = {"type_params": []} if "type_params" in ast.FunctionDef._fields else {}
-        function = ast.FunctionDef("evaluate", arguments, body, decorator_list=[], **extra)
-        return ast.fix_missing_locations(function)
+        return ast.FunctionDef("evaluate", arguments, body, decorator_list=[], **extra)
 
     def items(self, node: Node) -> list[Item]:
         """What the expression can give, an Item for each way to get there."""

@@ -175,7 +175,7 @@ def test_branches_say_where_and_what(model):
     )
     assert (component.root, component.type, component.many) == ("component", "Quantity", True)
     assert component.path == ("component", "valueQuantity")
-    assert component.values(OBSERVATION["component"]) == [{"value": 1}]
+    assert component.load()(OBSERVATION["component"]) == [{"value": 1}]
     assert subject.element is model.types["Observation"].elements["subject"]
 
 
@@ -191,7 +191,7 @@ def test_a_choice_has_a_branch_for_each_type(model):
 
 def test_what_has_a_value_without_its_element_looks_at_the_whole_resource(model):
     (branch,) = fhirpath.branches("Patient.deceased.exists()", type="Patient", model=model)
-    assert branch.root is None and branch.values({}) == [False]
+    assert branch.root is None and branch.load()({}) == [False]
 
 
 def test_the_emitted_python_can_be_read(model):
