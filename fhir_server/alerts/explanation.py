@@ -5,7 +5,7 @@ profiles/published/StructureDefinition-dho-explanation.json
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -72,6 +72,12 @@ def read_entries(flag: dict[str, Any]) -> dict[str, Entry]:
             entry = _stored_entry(extension)
             entries[entry.observation] = entry
     return entries
+
+
+def without_readings(entry: Entry) -> Entry:
+    """The entry without the list of readings that were looked at."""
+    parts = [part for part in entry.extension["extension"] if part["url"] != "reading"]
+    return replace(entry, extension={**entry.extension, "extension": parts})
 
 
 def _stored_entry(extension: Part) -> Entry:

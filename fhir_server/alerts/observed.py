@@ -11,7 +11,8 @@ from typing import Any
 from fhir_server.instants import microseconds
 from rules.plans import JUDGED, Coding, codes_of, time_of
 
-_PATIENT = re.compile(r"(?:^|/)Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?$")
+# only relative: Patient/1 of another server is another person
+_PATIENT = re.compile(r"Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def patient_of(resource: dict[str, Any] | None) -> str | None:
     """The id of the Patient that is the subject, None where there is none."""
     subject = (resource or {}).get("subject")
     reference = subject.get("reference") if isinstance(subject, dict) else None
-    found = _PATIENT.search(reference) if isinstance(reference, str) else None
+    found = _PATIENT.fullmatch(reference) if isinstance(reference, str) else None
     return found.group(1) if found else None
 
 

@@ -41,7 +41,7 @@ def _compile(desk: Desk, patient: str, stamp: tuple[tuple[str, str, int], ...]) 
     for type, id, _ in stamp:
         care_plan = desk.read(type, id) if type == "CarePlan" else None
         if care_plan and care_plan.get("status") == "active" and patient_of(care_plan) == patient:
-            read.append(_read(desk, patient, care_plan))
+            read.append(read_plan(desk, patient, care_plan))
     rules, problems = plans.make_rules(read, ucum)
     by_code: dict[Coding, tuple[Rule, ...]] = {}
     for rule in rules:
@@ -51,7 +51,8 @@ def _compile(desk: Desk, patient: str, stamp: tuple[tuple[str, str, int], ...]) 
     return PatientRules(known, tuple(read), by_code, tuple(problems))
 
 
-def _read(desk: Desk, patient: str, care_plan: dict[str, Any]) -> Plan:
+def read_plan(desk: Desk, patient: str, care_plan: dict[str, Any]) -> Plan:
+    """One CarePlan with the Goals it refers to; what cannot be had or understood is among its problems."""
     try:
         return plans.read_plan(care_plan, lambda reference: _goal(desk, patient, reference), same_measure)
     except Exception as error:  # a plan that cannot even be read is a problem to show, not a lost reading

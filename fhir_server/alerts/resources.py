@@ -10,7 +10,7 @@ from typing import Any
 
 from fhir_server.alerts import vocabulary as v
 from fhir_server.alerts.desk import RULE_SYSTEM
-from fhir_server.alerts.explanation import Entry
+from fhir_server.alerts.explanation import Entry, without_readings
 from rules.plans import Plan, Text
 
 Resource = dict[str, Any]
@@ -49,8 +49,18 @@ def fill_flag(flag: Resource, entries: Iterable[Entry], zone: str, text: Text) -
     codings = [v.OUTSIDE_RANGE, v.READING_REPORTED, v.ZONE_CODINGS[zone]] if zone in v.ZONE_CODINGS else []
     code: Resource = {"coding": codings} if codings else {"coding": [v.CATEGORIES["technical"]]}
     code |= {"text": text.nb, "_text": v.translated(text)}
-    explained = [entry.extension for entry in entries]
+    explained = [entry.extension for entry in _shortened(entries)]
     return {**flag, "extension": [*own, *details, *explained, *others], "code": code}
+
+
+def _shortened(entries: Sequence[Entry]) -> Iterable[Entry]:
+    """A Flag that nobody attends to grows with every reading: only the first and the latest entries list the
+    readings they looked at. The Flag's earlier versions keep what is left out."""
+    for position, entry in enumerate(entries):
+        yield without_readings(entry) if 0 < position < len(entries) - _FULLY_EXPLAINED else entry
+
+
+_FULLY_EXPLAINED = 10
 
 
 def ended(flag: Resource, status: str, now: str) -> Resource:

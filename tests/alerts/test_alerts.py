@@ -145,6 +145,18 @@ class TestTheFlag:
         assert details_of(ward.flag()) == ids
         assert len(ward.messages()) == len(ward.tasks()) == 1
 
+    def test_that_nobody_attends_to_does_not_grow_without_bound(self, ward):
+        ward.plan(target(WEIGHT, high=2, kind="change", window="60 d", zone="red"))
+        ward.read(WEIGHT, 80, "2026-10-01")
+        for day in range(1, 31):
+            ward.read(WEIGHT, 85, f"2026-10-{day:02}T12:00:00+02:00")
+        flag = ward.flag()
+        assert len(details_of(flag)) == len(explanations(flag)) == 30
+        listed = [len(e.get("reading", ())) for e in explanations(flag)]
+        assert listed == [2, *[0] * 19, *range(22, 32)]
+        early = ward.fhir.get(f"/Flag/{flag['id']}/_history/5").json()
+        assert len(explanations(early)[4]["reading"]) == 6
+
     def test_red_then_yellow_stays_red(self, ward):
         ward.plan(*YELLOW_RED)
         ward.read(SPO2, 85, "2026-11-20")
@@ -507,6 +519,11 @@ class TestTechnicalAlerts:
         ward.read(SPO2, 85, "2026-11-20", patient="nobody")
         (flag,) = ward.found("Flag")
         assert zone_of(flag) == "technical"
+
+    def test_a_patient_of_another_server_is_nobody_here(self, ward):
+        ward.plan(*YELLOW_RED)
+        ward.read(SPO2, 85, "2026-11-20", subject={"reference": "http://other.example/fhir/Patient/p"})
+        assert ward.found("Flag") == []
 
     def test_a_time_in_the_future_is_judged_and_said(self, ward):
         ward.plan(*YELLOW_RED)
