@@ -25,7 +25,7 @@ from fhir_server.exchange import Service
 from fhir_server.http import BASE, Fhir
 from fhir_server.preconditions import ANY
 from fhir_server.settings import VERSION, Settings
-from fhir_server.store.base import Store
+from fhir_server.store.base import Store, T, Transaction
 from fhir_server.write import Change, commit
 
 READY_SECONDS = 3
@@ -120,6 +120,16 @@ async def prepare(settings: Settings) -> None:
         await start(service)
     finally:
         await service.store.close()
+
+
+async def look(url: str, work: Callable[[Transaction], T]) -> T:
+    """Open the store, run work that puts nothing, and close it again."""
+    store = open_store(url)
+    await store.open()
+    try:
+        return await store.transact(work)
+    finally:
+        await store.close()
 
 
 def utc_now() -> datetime:

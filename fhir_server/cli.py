@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from fhir_server.demo.command import demo
 from fhir_server.errors import FhirError
 from fhir_server.settings import VERSION, LogLevel, Settings
 
@@ -72,6 +73,25 @@ def serve(
         max_body_bytes=max_body_bytes,
     )
     _run(settings)
+
+
+@app.command()
+def explain(
+    plan: Annotated[str, typer.Argument(help="The plan, as CarePlan/ID.", show_default=False)],
+    store: Annotated[str, _option("store")] = _FIELDS["store"].default,
+) -> None:
+    """Show the rules that a CarePlan compiles to, and the Python that runs."""
+    from fhir_server.alerts.explain import explain
+    from fhir_server.app import look
+
+    try:
+        typer.echo(asyncio.run(look(store, lambda tx: explain(tx, plan))))
+    except (FhirError, ValueError) as error:
+        _errors.print(f"[bold red]varde explain:[/] {error}", highlight=False)
+        raise typer.Exit(1) from None
+
+
+app.command()(demo)
 
 
 def _run(settings: Settings) -> None:
