@@ -24,8 +24,8 @@ from profiles import definitions
 
 COUNT = 20
 MAX_COUNT = 1000
-# A query string beyond this is no search; it bounds the tree that a store is handed.
-MAX_ALTERNATIVES = 500
+# Values in all filters together: more is no search, and this bounds the tree that a store is handed.
+MAX_VALUES = 500
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RESULT = frozenset(("_sort", "_count", "_include", "_summary", "_elements", "_total", "_cursor"))
@@ -109,6 +109,7 @@ class _Reading:
         self.conjuncts: list[Node] = []
         self.applied: list[tuple[str, str]] = []
         self.issues: list[Issue] = []
+        self.values = 0
 
     def not_applied(self, problem: str) -> None:
         """Something that is left out of the search: an issue, or with strict handling an error."""
@@ -141,8 +142,9 @@ class _Reading:
         parts = split(value, ",")
         if "" in parts:
             raise BadValue("a list with an empty item")
-        if len(parts) > MAX_ALTERNATIVES:
-            raise BadValue(f"a list of more than {MAX_ALTERNATIVES} items")
+        self.values += len(parts)
+        if self.values > MAX_VALUES:
+            raise BadValue(f"one too many: a search has at most {MAX_VALUES}")
         match_ = _of_the_version(parameter.code) or TYPES[parameter.type].match
         plain = None if modifier in ("", "not") else modifier
         found = _any_of([match_(parameter, plain, part, self.scope) for part in parts])
