@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,24 +37,19 @@ def configure(level: str) -> None:
 
 def request(method: str, route: str, status: int, seconds: float, request_id: str) -> None:
     """One answered request."""
-    _log.info(
-        "request",
-        method=method,
-        route=route,
-        status=status,
-        ms=round(seconds * 1000, 2),
-        request_id=request_id,
-    )
+    ms = round(seconds * 1000, 2)
+    event("request", method=method, route=route, status=status, ms=ms, request_id=request_id)
 
 
 def bug(error: BaseException, **context: str) -> None:
     """An exception that nobody foresaw: where it was, not what it says."""
-    _log.error("bug", error=type(error).__name__, frames=_frames(error), **context)
+    event("bug", "error", error=type(error).__name__, frames=_frames(error), **context)
 
 
 def event(name: str, level: str = "info", **context: Any) -> None:
-    """Something about the server itself."""
-    getattr(_log, level)(name, **context)
+    """Something that happened. A log that cannot be written, on a full disk, must not fail a request."""
+    with suppress(OSError):
+        getattr(_log, level)(name, **context)
 
 
 def _frames(error: BaseException) -> list[str]:

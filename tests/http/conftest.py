@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -12,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fhir_server.app import create_app
+from fhir_server.app import create_app, open_store
 from fhir_server.settings import Settings
 from profiles.structure import validate
 
@@ -22,7 +23,8 @@ BASE = "http://varde.test/fhir"
 class Fhir:
     """Synchronous, so that tests read like a conversation."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, store: Any) -> None:
+        self.store = store
         self._runner = asyncio.Runner()
         self._lifespan = app.router.lifespan_context(app)
         self._runner.run(self._lifespan.__aenter__())
@@ -30,7 +32,6 @@ class Fhir:
             transport=httpx.ASGITransport(app), base_url="http://varde.test", timeout=60
         )
         self.base = BASE
-        self.app = app
 
     def close(self) -> None:
         self._runner.run(self._http.aclose())
@@ -61,6 +62,10 @@ class Fhir:
 
     def delete(self, path: str, **headers: str) -> httpx.Response:
         return self.request("DELETE", path, **headers)
+
+    def beside(self, path: str) -> httpx.Response:
+        """GET of what is not under the FHIR base."""
+        return self._runner.run(self._http.get(path))
 
     async def _request(self, method: str, path: str, body: Any, headers: dict[str, str]) -> httpx.Response:
         sent = {name.replace("_", "-"): value.encode("latin-1") for name, value in headers.items()}
@@ -101,6 +106,13 @@ class Clock:
 
 
 @pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
 def clock() -> Clock:
     return Clock()
 
@@ -109,36 +121,8 @@ def clock() -> Clock:
 def fhir(store_url: str, clock: Clock) -> Iterator[Fhir]:
     """A client of a fresh server on each of the stores."""
     ids = count(1)
-    app = create_app(Settings(store=store_url), clock=clock, new_id=lambda: f"n{next(ids)}")
-    client = Fhir(app)
+    store = open_store(store_url)
+    app = create_app(Settings(), store, clock, lambda: f"n{next(ids)}")
+    client = Fhir(app, store)
     yield client
     client.close()
-
-
-def patient(**more: Any) -> dict[str, Any]:
-    return {"resourceType": "Patient", "name": [{"family": "Nordmann"}], **more}
-
-
-def weight(value: float, **more: Any) -> dict[str, Any]:
-    return {
-        "resourceType": "Observation",
-        "status": "final",
-        "code": {"coding": [{"system": "http://loinc.org", "code": "29463-7"}]},
-        "effectiveDateTime": "2026-11-21T08:00:00+01:00",
-        "valueQuantity": {
-            "value": value, "unit": "kg", "system": "http://unitsofmeasure.org", "code": "kg",
-        },
-        **more,
-    }  # fmt: skip
-
-
-@pytest.fixture
-def resources() -> Any:
-    """The builders above, for test files, which cannot import from here."""
-
-    class Resources:
-        pass
-
-    Resources.patient = staticmethod(patient)
-    Resources.weight = staticmethod(weight)
-    return Resources

@@ -116,7 +116,7 @@ def test_an_unknown_path_is_404(fhir, path):
 
 
 def test_beside_the_base_is_404_with_an_outcome(fhir):
-    answer = fhir._runner.run(fhir._http.get("http://varde.test/other"))
+    answer = fhir.beside("/other")
     assert answer.status_code == 404
     assert answer.json()["resourceType"] == "OperationOutcome"
 
@@ -205,13 +205,10 @@ def test_unknown_parameters_lenient_and_strict(fhir):
 
 
 def test_health_and_metrics(fhir):
-    def get(path):
-        return fhir._runner.run(fhir._http.get(f"http://varde.test{path}"))
-
     fhir.post("/Patient", PATIENT)
-    assert get("/health/live").json() == {"status": "ok"}
-    assert get("/health/ready").json() == {"status": "ok"}
-    metrics = get("/metrics")
+    assert fhir.beside("/health/live").json() == {"status": "ok"}
+    assert fhir.beside("/health/ready").json() == {"status": "ok"}
+    metrics = fhir.beside("/metrics")
     assert metrics.headers["content-type"].startswith("text/plain")
     assert 'varde_requests_total{interaction="create",status="201"}' in metrics.text
 
