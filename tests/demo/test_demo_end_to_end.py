@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -145,3 +148,28 @@ def wait_for(port):
                 return
         time.sleep(0.05)
     raise AssertionError("nobody listens")
+
+
+def test_on_a_terminal_the_server_runs_on_until_ctrl_c():
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(DEMO[0], [*DEMO, "--patients", "1", "--days", "2"])
+    seen = read_until(terminal, b"Ctrl-C stops it.")
+    port = int(re.search(rb"http://127.0.0.1:(\d+)/fhir/metadata", seen)[1])
+    with socket.create_connection(("127.0.0.1", port), timeout=5):
+        os.write(terminal, b"\x03")
+    read_until(terminal, b"Stopped.")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    with socket.socket() as probe, pytest.raises(ConnectionRefusedError):
+        probe.connect(("127.0.0.1", port))
+    os.close(terminal)
+
+
+def read_until(terminal, wanted, seconds=60):
+    """What the terminal shows up to and including `wanted`."""
+    seen, deadline = b"", time.monotonic() + seconds
+    while wanted not in seen:
+        assert time.monotonic() < deadline, seen[-2000:]
+        if select.select([terminal], [], [], 1)[0]:
+            seen += os.read(terminal, 65536)
+    return seen
