@@ -1,0 +1,362 @@
+"""Query -> SQL for SQLite: the conditions, and the statement that walks one index range.
+
+https://www.sqlite.org/queryplanner.html. Nothing is left to the planner's statistics: a range names its
+index, CROSS JOIN keeps it outermost, and everything else is a look-up by seq. Decimals are compared as
+doubles, which keeps their order but may find two alike that differ after the sixteenth digit.
+"""
+
+# ruff: noqa: S608 - statements are put together from constants; every value is bound
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fhir_server.errors import FhirError
+from fhir_server.search.query import Query, Sort, Test
+from fhir_server.store.paths import INDEXES, PARTIAL, PROBE, Access, Path, listable
+from fhir_server.store.rows import DAY, patient_key
+from fhir_server.store.tree import All, Leaf, Regular, Tests, implied, kind
+
+MISSING = -(2**63) + 1  # moment of a timeline row whose resource has no date: a primary key takes no NULL
+EVERYBODY = -1  # in place of a patient's key
+VARIABLES = 30_000  # SQLite allows 32,766
+
+# columns that hold the number of a text in table `name`
+NAMED = {("token", "system"), ("reference", "type"), ("reference", "system"), ("quantity", "system")}
+COLUMNS = "p.seq, w.id, w.version, w.updated, w.method, b.body"
+
+
+class Statement:
+    """The parameters of one SQL statement, numbered as they are bound."""
+
+    def __init__(self, query: Query) -> None:
+        self.type = query.type
+        self.values: list[Any] = []
+        self._names: dict[str, str] = {}
+
+    def bind(self, value: Any) -> str:
+        if len(self.values) == VARIABLES:
+            raise FhirError("invalid", "The search has too many values")
+        self.values.append(value)
+        return f"?{len(self.values)}"
+
+    def name(self, text: str) -> str:
+        """The number of a text that occurs again and again; NULL, which equals nothing, if it never did."""
+        if text not in self._names:
+            self._names[text] = f"(SELECT id FROM name WHERE text = {self.bind(text)})"
+        return self._names[text]
+
+    def param(self, code: str) -> str:
+        return self.name(f"{self.type} {code}")
+
+
+def condition(s: Statement, node: Regular) -> str:
+    """A boolean expression about version v."""
+    if isinstance(node, Leaf):
+        return _leaf(s, node)
+    # the deepest operand first: each level then costs SQLite's parser one place of its hundred
+    children = sorted(node.children, key=_depth, reverse=True)
+    if not children:
+        return "1" if isinstance(node, All) else "0"
+    return _balanced([condition(s, child) for child in children], "AND" if isinstance(node, All) else "OR")
+
+
+def _depth(node: Regular) -> int:
+    return 0 if isinstance(node, Leaf) else 1 + max(map(_depth, node.children), default=0)
+
+
+def _balanced(operands: Sequence[str], operator: str) -> str:
+    """Joined as a tree, since SQLite refuses a chain of a thousand as too deep."""
+    if len(operands) == 1:
+        return operands[0]
+    if len(operands) <= 8:
+        return f"({f' {operator} '.join(operands)})"
+    half = len(operands) // 2
+    return f"({_balanced(operands[:half], operator)} {operator} {_balanced(operands[half:], operator)})"
+
+
+def _leaf(s: Statement, leaf: Leaf) -> str:
+    alias = "v" if leaf.table == "resource" else "t"
+    found = _balanced([_tests(s, alias, leaf.table, tests) for tests in leaf.any_of], "OR")
+    if alias == "t":
+        found = f"EXISTS (SELECT 1 FROM {_own_rows(s, leaf.table, leaf.param)} AND {found})"
+    return f"NOT {found}" if leaf.absent else found
+
+
+def _own_rows(s: Statement, table: str, param: str) -> str:
+    """Rows t of version v: by the key of the table, whatever else a test makes look attractive."""
+    key = f"sqlite_autoindex_{table}_1"
+    return f"{table} AS t INDEXED BY {key} WHERE t.seq = v.seq AND t.param = {s.param(param)}"
+
+
+def _tests(s: Statement, alias: str, table: str, tests: Tests) -> str:
+    return _balanced([_test(s, alias, table, test) for test in tests], "AND") if tests else "1"
+
+
+def _test(s: Statement, alias: str, table: str, test: Test) -> str:
+    column = f"{alias}.{test.column}"
+    if (table, test.column) in NAMED:
+        if test.op == "=":
+            return f"{column} = {s.name(test.value)}"
+        if test.op == "in":
+            texts = ", ".join(s.bind(value) for value in test.value)
+            return f"{column} IN (SELECT id FROM name WHERE text IN ({texts}))"
+        column = f"(SELECT text FROM name WHERE id = {column})"
+    if test.op == "prefix":
+        bound = successor(test.value)
+        below = f" AND {column} < {s.bind(bound)}" if bound else ""
+        return f"({column} >= {s.bind(test.value)}{below})"
+    if test.op == "contains":
+        return f"instr({column}, {s.bind(test.value)}) > 0"
+    number = kind(table, test.column) == "number"
+    if test.op == "in":
+        return f"{column} IN ({', '.join(s.bind(float(v) if number else v) for v in test.value)})"
+    return f"{column} {test.op} {s.bind(float(test.value) if number else test.value)}"
+
+
+def successor(prefix: str) -> str | None:
+    """The least text greater than every text with this prefix (by code points), None if there is none."""
+    while prefix:
+        last = ord(prefix[-1]) + 1
+        if last == 0xD800:  # surrogates are no characters
+            last = 0xE000
+        if last <= 0x10FFFF:
+            return prefix[:-1] + chr(last)
+        prefix = prefix[:-1]
+    return None
+
+
+class Walk:
+    """One access of a path as SQL: where the versions come from, and which of them."""
+
+    def __init__(self, s: Statement, query: Query, access: Access) -> None:
+        self.s, self.query, self.access = s, query, access
+        self.seq = "v.seq"
+        self.moment = "v.moment"
+        self.where: list[str] = []
+        emit = {"version": self._version, "timeline": self._timeline}.get(access.table, self._rows)
+        self.source = emit()
+
+    def _version(self) -> str:
+        s, leaf = self.s, self.access.leaf
+        self.where.append(f"v.type = {s.name(s.type)}")
+        if self.access.index == "version_patient":
+            assert self.query.patient is not None
+            self.where.append(f"v.patient_key = {s.bind(patient_key(self.query.patient))}")
+        if leaf is not None:
+            if self.access.index == "version_id":
+                self.where.append(f"v.id IN ({', '.join(s.bind(value) for value in _ids(leaf))})")
+            self.where.append(_balanced([_tests(s, "v", "resource", tests) for tests in leaf.any_of], "OR"))
+        return f"version AS v INDEXED BY {self.access.index}"
+
+    def _timeline(self) -> str:
+        leaf = self.access.leaf
+        assert leaf is not None and self.query.patient is not None
+        self.seq, self.moment = "d.seq", "d.moment"
+        self.where.append(f"d.patient = {self.s.bind(patient_key(self.query.patient))}")
+        self.where.append(f"d.param = {self.s.param(leaf.param)}")
+        self.where.append(_tests(self.s, "d", "token", leaf.any_of[0]))
+        return "timeline AS d"
+
+    def _rows(self) -> str:
+        s, access, leaf = self.s, self.access, self.access.leaf
+        assert leaf is not None
+        self.seq = "d.seq"
+        self.where.append(f"d.param = {s.param(leaf.param)}")
+        source = f"{access.table} AS d INDEXED BY {access.index}"
+        if access.index in PARTIAL:
+            self.where.append(f"d.{PARTIAL[access.index]} <> ''")
+        column = dict(INDEXES[access.table])[access.index]
+        if len(leaf.any_of) > 1 and listable(leaf, column):
+            return f"{self._list(leaf)} CROSS JOIN {source}"
+        alternatives = [_tests(s, "d", access.table, implied(tests)) for tests in leaf.any_of]
+        self.where.append(_balanced(alternatives, "OR"))
+        return source
+
+    def _list(self, leaf: Leaf) -> str:
+        """The alternatives as a table to join: SQLite looks each up in the index."""
+        s = self.s
+        for number, test in enumerate(leaf.any_of[0], 1):
+            value = f"x.column{number}"
+            if (leaf.table, test.column) in NAMED:
+                value = f"(SELECT id FROM name WHERE text = {value})"
+            self.where.append(f"d.{test.column} = {value}")
+        numbers = [kind(leaf.table, test.column) == "number" for test in leaf.any_of[0]]
+        rows = (
+            ", ".join(
+                s.bind(float(test.value) if number else test.value)
+                for test, number in zip(tests, numbers, strict=True)
+            )
+            for tests in leaf.any_of
+        )
+        return f"(VALUES {', '.join(f'({row})' for row in rows)}) AS x"
+
+    def dated(self, rest: Sequence[Regular]) -> Walk:
+        """With the bounds that conditions on the date set for a walk in the order of moments.
+
+        A row that ends after x begins after x less the longest extent that the patient (or anybody) has.
+        """
+        if self.access.order != "moment":
+            return self
+        s = self.s
+        for test in _date_tests(rest):
+            if test.op in ("<", "<=", "="):
+                self.where.append(f"{self.moment} {'<' if test.op == '<' else '<='} {s.bind(test.value)}")
+            if test.op in (">", ">=", "="):
+                whose = patient_key(self.query.patient) if self.query.patient is not None else EVERYBODY
+                longest = (
+                    f"SELECT extent FROM lasting WHERE type = {s.name(s.type)} AND patient = {s.bind(whose)}"
+                )
+                self.where.append(f"{self.moment} >= {s.bind(test.value)} - coalesce(({longest}), {DAY})")
+        return self
+
+    def ordered(self, missing: bool) -> list[str]:
+        """Restrict the walk to what is behind query.after; returns the key it is ordered by besides seq."""
+        order, after, s = self.access.order, self.query.after, self.s
+        beyond = "<" if self.query.sort and self.query.sort[0].descending else ">"
+        keys = {"moment": self.moment, "updated": "v.updated", "id": "v.id"}
+        if order == "moment":
+            none, some = (
+                (f"= {MISSING}", f"> {MISSING}") if self.seq == "d.seq" else ("IS NULL", "IS NOT NULL")
+            )
+            self.where.append(f"{self.moment} {none if missing else some}")
+        if order == "seq" or missing:
+            if (after is not None and after[0] is None) or (order == "seq" and after is not None):
+                self.where.append(f"{self.seq} {beyond} {s.bind(after[-1])}")
+            return []
+        if after is not None:
+            self.where.append(
+                f"({keys[order]}, {self.seq}) {beyond} ({s.bind(after[0])}, {s.bind(after[1])})"
+            )
+        return [keys[order]]
+
+    def size(self) -> str:
+        """An expression that counts the rows of the range, up to PROBE."""
+        rows = f"SELECT 1 FROM {self.source} WHERE {' AND '.join(self.where)} LIMIT {PROBE}"
+        return f"(SELECT count(*) FROM ({rows}))"
+
+    def matches(self, columns: str, rest: Sequence[Regular], snapshot: int) -> str:
+        """SELECT the columns of the versions that match and were current at the snapshot."""
+        s = self.s
+        select, source = f"SELECT {columns}", self.source
+        if self.seq == "d.seq":  # several rows may be of one version
+            select, source = (
+                f"SELECT DISTINCT {columns}",
+                f"{source} CROSS JOIN version AS v ON v.seq = d.seq",
+            )
+        at = s.bind(snapshot)
+        where = [*self.where, f"{self.seq} <= {at}", f"v.until > {at}"]
+        if self.access.table == "timeline" or self.access.index == "version_patient":
+            where.append(f"v.patient = {s.bind(self.query.patient)}")  # a key may stand for two patients
+        where += [condition(s, node) for node in sorted(rest, key=_depth, reverse=True)]
+        return f"{select} FROM {source} WHERE {' AND '.join(where)}"
+
+
+def _date_tests(rest: Sequence[Regular]) -> list[Test]:
+    return [
+        test
+        for node in rest
+        if isinstance(node, Leaf) and (node.table, node.param) == ("date", "date")
+        if not node.absent and len(node.any_of) == 1
+        for test in implied(node.any_of[0])
+    ]
+
+
+def _ids(leaf: Leaf) -> list[str]:
+    return list(
+        dict.fromkeys(
+            value
+            for tests in leaf.any_of
+            for test in tests
+            if test.column == "id" and test.op in ("=", "in")
+            for value in (test.value if test.op == "in" else (test.value,))
+        )
+    )
+
+
+def probe(query: Query, accesses: Sequence[Access]) -> tuple[str, list[Any]]:
+    """One row that holds the size of each range."""
+    s = Statement(query)
+    return f"SELECT {', '.join(Walk(s, query, access).size() for access in accesses)}", s.values
+
+
+def count(query: Query, path: Path, snapshot: int, at_most: int | None) -> tuple[str, list[Any]]:
+    """How many versions match."""
+    s = Statement(query)
+    found = " UNION ".join(
+        Walk(s, query, access).dated(path.rest).matches("v.seq AS seq", path.rest, snapshot)
+        for access in path.accesses
+    )
+    limit = "" if at_most is None else f" LIMIT {s.bind(at_most)}"
+    return f"SELECT count(*) FROM (SELECT seq FROM ({found}){limit})", s.values
+
+
+def page(
+    query: Query, path: Path, access: Access, snapshot: int, limit: int, *, missing: bool = False
+) -> tuple[str, list[Any]]:
+    """The first matches of one access in the search's order behind query.after: COLUMNS, then the sort keys.
+
+    `missing`: of a walk by date, only those without a date, which come last.
+    """
+    s = Statement(query)
+    walk = Walk(s, query, access).dated(path.rest)
+    if path.natural:
+        keys = walk.ordered(missing)
+        down = " DESC" if query.sort and query.sort[0].descending else ""
+        by = ", ".join(f"{column}{down}" for column in (*keys, walk.seq))
+        keys = keys or ["NULL"] * len(query.sort)
+        found = f"{walk.matches(_columns(walk.seq, keys), path.rest, snapshot)} ORDER BY {by}"
+    else:
+        keys = [_key(s, key) for key in query.sort]
+        found = walk.matches(_columns(walk.seq, keys), path.rest, snapshot)
+        behind = "" if query.after is None else f" WHERE {_behind(s, query)}"
+        found = f"SELECT * FROM ({found}){behind} ORDER BY {_order(query.sort, 'seq')}"
+    columns = COLUMNS + "".join(f", p.k{i}" for i in range(len(keys)))
+    sql = (
+        f"SELECT {columns} FROM ({found} LIMIT {s.bind(limit)}) AS p"
+        f" CROSS JOIN version AS w ON w.seq = p.seq CROSS JOIN body AS b ON b.seq = p.seq ORDER BY"
+        f" {_order(query.sort, 'p.seq')}"
+    )
+    return sql, s.values
+
+
+def _columns(seq: str, keys: Sequence[str]) -> str:
+    return ", ".join([f"{seq} AS seq", *(f"{key} AS k{i}" for i, key in enumerate(keys))])
+
+
+def _key(s: Statement, sort: Sort) -> str:
+    """The value that a version is sorted by, NULL if it has none."""
+    if sort.table == "resource":
+        return f"v.{sort.column}"
+    if (sort.table, sort.param, sort.column) == ("date", "date", "low"):
+        return "v.moment"
+    column = f"t.{sort.column}"
+    if (sort.table, sort.column) in NAMED:
+        column = f"(SELECT text FROM name WHERE id = {column})"
+    return f"(SELECT min({column}) FROM {_own_rows(s, sort.table, sort.param)})"
+
+
+def _order(sort: Sequence[Sort], seq: str) -> str:
+    """ORDER BY terms: missing last whichever way; ties in the order of the first key."""
+    terms = []
+    for i, key in enumerate(sort):
+        terms += [f"k{i} IS NULL", f"k{i} DESC" if key.descending else f"k{i}"]
+    return ", ".join([*terms, f"{seq} DESC" if sort and sort[0].descending else seq])
+
+
+def _behind(s: Statement, query: Query) -> str:
+    """What comes after query.after in the order of _order."""
+    assert query.after is not None
+    *keys, seq = query.after
+    ways: list[str] = []
+    same: list[str] = []
+    for i, (sort, key) in enumerate(zip(query.sort, keys, strict=True)):
+        if key is not None:
+            beyond = f"(k{i} {'<' if sort.descending else '>'} {s.bind(key)} OR k{i} IS NULL)"
+            ways.append(" AND ".join([*same, beyond]))
+        same.append(f"k{i} IS {s.bind(key)}")
+    ways.append(
+        " AND ".join([*same, f"seq {'<' if query.sort and query.sort[0].descending else '>'} {s.bind(seq)}"])
+    )
+    return " OR ".join(f"({way})" for way in ways)

@@ -1,0 +1,118 @@
+"""Searches on an SQLite connection, inside a transaction or out of one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from fhir_server.errors import FhirError
+from fhir_server.search.query import Query
+from fhir_server.store import sql
+from fhir_server.store.base import Found, Version
+from fhir_server.store.paths import Access, Path, choose, wanted
+from fhir_server.store.tree import Leaf, Regular, conjuncts, regular
+
+FIELDS = 6  # columns of a row before its sort keys
+
+
+def find(connection: sqlite3.Connection, query: Query, snapshot: int) -> Found:
+    """A page of what was current at the snapshot."""
+    check_cursor(query)
+    if query.count <= 0:
+        return Found((), None, snapshot)
+    tree = regular(query.where)
+    path = _choose(connection, query, tree, wanted(query.sort))
+    limit = query.count + 1
+    rows: list[tuple[Any, ...]] = []
+    for missing in _phases(query, path, tree):
+        of_phase: list[tuple[Any, ...]] = []
+        for access in path.accesses:
+            statement = sql.page(query, path, access, snapshot, limit - len(rows), missing=missing)
+            of_phase += connection.execute(*statement).fetchall()
+        rows += of_phase if len(path.accesses) == 1 else _merged(query, of_phase)
+        if len(rows) >= limit:
+            break
+    last = rows[query.count - 1] if len(rows) > query.count else None
+    versions = tuple(
+        Version(query.type, row[1], row[2], row[3], row[4], row[5], row[0]) for row in rows[: query.count]
+    )
+    return Found(versions, (*last[FIELDS:], last[0]) if last else None, snapshot)
+
+
+def total(connection: sqlite3.Connection, query: Query, snapshot: int, at_most: int | None) -> int:
+    """How many match."""
+    tree = regular(query.where)
+    path = _choose(connection, query, tree, "")
+    if not path.accesses:
+        return 0
+    (number,) = connection.execute(*sql.count(query, path, snapshot, at_most)).fetchone()
+    return int(number)
+
+
+def plan(connection: sqlite3.Connection, query: Query, snapshot: int) -> list[str]:
+    """What SQLite says it does for the count of the ranges, the page and the total, a line a step."""
+    tree = regular(query.where)
+    lines: list[str] = []
+
+    def explained(statement: tuple[str, list[Any]]) -> None:
+        rows = connection.execute(f"EXPLAIN QUERY PLAN {statement[0]}", statement[1]).fetchall()
+        lines.extend(row[3] for row in rows)
+
+    def sizes(accesses: Sequence[Access]) -> list[int]:
+        explained(sql.probe(query, accesses))
+        return _sizes(connection, query, accesses)
+
+    path = choose(query, tree, wanted(query.sort), sizes)
+    for missing in _phases(query, path, tree):
+        for access in path.accesses:
+            explained(sql.page(query, path, access, snapshot, query.count + 1, missing=missing))
+    if path.accesses:
+        explained(sql.count(query, choose(query, tree, "", sizes), snapshot, None))
+    return lines
+
+
+def check_cursor(query: Query) -> None:
+    """Raises FhirError("invalid") for an `after` that no page of this search can have given out."""
+    after = query.after
+    if after is None:
+        return
+    keys = after[:-1]
+    if len(keys) != len(query.sort) or not after or type(after[-1]) is not int:
+        raise FhirError("invalid", "The paging cursor does not belong to this search")
+    if not all(key is None or isinstance(key, int | float | str) for key in keys):
+        raise FhirError("invalid", "The paging cursor is malformed")
+
+
+def _choose(connection: sqlite3.Connection, query: Query, tree: Regular, order: str) -> Path:
+    return choose(query, tree, order, lambda accesses: _sizes(connection, query, accesses))
+
+
+def _sizes(connection: sqlite3.Connection, query: Query, accesses: Sequence[Access]) -> list[int]:
+    return list(connection.execute(*sql.probe(query, accesses)).fetchone())
+
+
+def _phases(query: Query, path: Path, tree: Regular) -> tuple[bool, ...]:
+    """Whether to look for versions with a sort key (False), without one (True), or both in turn.
+
+    Only a walk in the order of moments has to ask twice: an index has the missing ones first.
+    """
+    if not path.natural or not path.accesses or path.accesses[0].order != "moment":
+        return (False,)
+    if any(
+        isinstance(node, Leaf) and (node.table, node.param, node.absent) == ("date", "date", False)
+        for node in conjuncts(tree)
+    ):
+        return (False,)
+    return (True,) if query.after is not None and query.after[0] is None else (False, True)
+
+
+def _merged(query: Query, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The rows of several accesses in the search's order, each version once."""
+    rows = list({row[0]: row for row in rows}.values())
+    rows.sort(key=lambda row: row[0], reverse=bool(query.sort) and query.sort[0].descending)
+    for i, key in reversed(list(enumerate(query.sort, FIELDS))):
+        present = [row for row in rows if row[i] is not None]
+        present.sort(key=lambda row: row[i], reverse=key.descending)
+        rows = present + [row for row in rows if row[i] is None]
+    return rows
