@@ -23,7 +23,7 @@ from fhir_server.demo.watch import Alert, Watch
 
 ENCODE = msgspec.json.Encoder(decimal_format="number").encode
 FHIR_JSON = {"Content-Type": "application/fhir+json"}
-IN_FLIGHT = 8
+IN_FLIGHT = 4
 
 
 @dataclass(slots=True)
