@@ -6,7 +6,7 @@ The only file that names a store's adapter.
 from __future__ import annotations
 
 import asyncio
-import os
+import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +17,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from fhir_server import log, metrics
 from fhir_server.errors import FhirError, Issue, operation_outcome
@@ -37,7 +37,18 @@ _DEVICE: dict[str, Any] = {
 }
 
 
-def from_environment() -> FastAPI:
+class Varde(FastAPI):
+    """FastAPI for the lifespan and what is beside the FHIR base, which is handed on before anything else."""
+
+    fhir: Fhir
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        inside = scope["type"] == "http" and (path == BASE or path.startswith(f"{BASE}/"))
+        await (self.fhir if inside else super().__call__)(scope, receive, send)
+
+
+def from_environment() -> Varde:
     """The application of a worker process, which has its settings in VARDE_... variables."""
     settings = Settings()
     log.configure(settings.log_level)
@@ -49,7 +60,7 @@ def create_app(
     store: Store | None = None,
     clock: Callable[[], datetime] | None = None,
     new_id: Callable[[], str] | None = None,
-) -> FastAPI:
+) -> Varde:
     """The server; a store that is passed in is opened and closed with it all the same."""
     clock = clock or utc_now
     service = Service(
@@ -59,7 +70,6 @@ def create_app(
         clock(),
         (settings.cursor_secret or secrets.token_hex()).encode(),
     )
-    fhir = Fhir(service, settings.base_url, settings.max_body_bytes)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -67,24 +77,11 @@ def create_app(
         yield
         await service.store.close()
 
-    app = FastAPI(title="Varde", version=VERSION, openapi_url=None, lifespan=lifespan)
-    app.add_middleware(_Base, fhir=fhir)
+    app = Varde(title="Varde", version=VERSION, openapi_url=None, lifespan=lifespan)
+    app.fhir = Fhir(service, settings.base_url, settings.max_body_bytes)
     app.add_exception_handler(HTTPException, _outside)
     _add_operations(app, service.store)
     return app
-
-
-class _Base:
-    """Hands everything under the FHIR base to the FHIR application, without trying routes one by one."""
-
-    def __init__(self, app: ASGIApp, fhir: Fhir) -> None:
-        self._app = app
-        self._fhir = fhir
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        inside = scope["type"] == "http" and (path == BASE or path.startswith(f"{BASE}/"))
-        await (self._fhir if inside else self._app)(scope, receive, send)
 
 
 def open_store(url: str) -> Store:
@@ -138,9 +135,14 @@ def utc_now() -> datetime:
 
 def time_ordered_id() -> str:
     """A version 7 UUID (RFC 9562): new ids sort behind old ones, which keeps indexes compact."""
-    text = f"{time.time_ns() // 1_000_000:012x}7{os.urandom(10).hex()[:19]}"
-    variant = "89ab"[int(text[16], 16) & 3]
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{variant}{text[17:20]}-{text[20:]}"
+    milliseconds, chance = time.time_ns() // 1_000_000, _chance.getrandbits(74)
+    number = milliseconds << 80 | 7 << 76 | (chance >> 62) << 64 | 2 << 62 | (chance & 2**62 - 1)
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+# Seeded by the operating system, in each process anew; asking it for every id costs a system call.
+_chance = random.Random()  # noqa: S311 - ids are no secrets
 
 
 def _add_operations(app: FastAPI, store: Store) -> None:

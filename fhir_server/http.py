@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import count
+from secrets import token_hex
 from time import perf_counter
-from uuid import uuid4
 
 from starlette.types import Receive, Scope, Send
 
@@ -36,6 +37,14 @@ _HEADERS = {
 _HOST = re.compile(r"[A-Za-z0-9.\-_]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 # A request id is logged, so what could be a person's number is not taken over as one.
 _REQUEST_ID = re.compile(r"(?!.*\d{11})[A-Za-z0-9._\-]{1,64}")
+
+
+_process, _count = token_hex(6), count(1)
+
+
+def _request_id() -> str:
+    """One of our own: which process, and its how-manieth."""
+    return f"{_process}-{next(_count)}"
 
 
 class Gone(Exception):
@@ -66,7 +75,7 @@ class Fhir:
         started = perf_counter()
         headers = _read_headers(scope)
         asked = headers.get("x-request-id", "")
-        call = _Call(scope["method"], asked if _REQUEST_ID.fullmatch(asked) else str(uuid4()))
+        call = _Call(scope["method"], asked if _REQUEST_ID.fullmatch(asked) else _request_id())
         base = self._base_url or _base(scope, headers)
         try:
             response = await self._answer(call, base, headers, scope, receive)

@@ -6,9 +6,12 @@ bodies, or the message of an exception, which may quote any of them.
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import logging
 import sys
 import traceback
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,7 +32,7 @@ def configure(level: str) -> None:
             structlog.processors.JSONRenderer(serializer=_serialise),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Library()], level=max(number, logging.WARNING), force=True)
@@ -47,9 +50,8 @@ def bug(error: BaseException, **context: str) -> None:
 
 
 def event(name: str, level: str = "info", **context: Any) -> None:
-    """Something that happened. A log that cannot be written, on a full disk, must not fail a request."""
-    with suppress(OSError):
-        getattr(_log, level)(name, **context)
+    """Something that happened."""
+    getattr(_log, level)(name, **context)
 
 
 def _frames(error: BaseException) -> list[str]:
@@ -61,6 +63,40 @@ def _frames(error: BaseException) -> list[str]:
 
 def _serialise(event: Any, **_: Any) -> bytes:
     return msgspec.json.encode(event)
+
+
+class _Lines:
+    """stderr, a line an event.
+
+    Those of requests wait a moment for each other: a system call for each can cost more than everything else
+    about the log. One that cannot be written, on a full disk, fails nothing.
+    """
+
+    SECONDS = 0.1
+
+    def __init__(self, *_: Any) -> None:
+        self._waiting: deque[bytes] = deque()
+        atexit.register(self._write)
+
+    def info(self, line: bytes) -> None:
+        self._waiting.append(line)
+        if len(self._waiting) == 1:
+            try:
+                asyncio.get_running_loop().call_later(self.SECONDS, self._write)
+            except RuntimeError:  # no event loop here
+                self._write()
+
+    def error(self, line: bytes) -> None:
+        self._waiting.append(line)
+        self._write()
+
+    debug = warning = error
+
+    def _write(self) -> None:
+        lines = b"".join(self._waiting.popleft() + b"\n" for _ in range(len(self._waiting)))
+        with suppress(OSError, ValueError):  # ValueError: closed, as the process ends
+            sys.stderr.buffer.write(lines)
+            sys.stderr.buffer.flush()
 
 
 class _Library(logging.Handler):
