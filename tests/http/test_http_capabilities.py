@@ -10,6 +10,12 @@ from profiles.structure import validate
 
 
 @pytest.fixture
+def store_url(sqlite_url):
+    """What is tested here happens before any store: one will do."""
+    return sqlite_url
+
+
+@pytest.fixture
 def statement(fhir):
     return fhir.get("/metadata").json()
 

@@ -44,36 +44,34 @@ ELEMENTS = [
 ]
 
 
-@pytest.mark.parametrize("element", ELEMENTS)
-def test_every_value_comes_back_as_it_was_written(fhir, element):
-    sent = (TEMPLATE % element).encode()
-    written = fhir.put("/Observation/o", sent)
-    assert written.status_code == 201, written.text
-    expected = element.encode()
-    shown = [
-        written.content,
-        fhir.get("/Observation/o").content,
-        fhir.get("/Observation/o/_history/1").content,
-        fhir.get("/Observation/o/_history").content,
-        fhir.get("/Observation?_id=o").content,
-        fhir.post("/", {"resourceType": "Bundle", "type": "batch",
-                        "entry": [{"request": {"method": "GET", "url": "Observation/o"}}]}).content,
-    ]  # fmt: skip
-    for body in shown:
-        assert expected in body
-    assert re.sub(rb"\s", b"", expected) in re.sub(
-        rb"\s", b"", fhir.get("/Observation/o?_pretty=true").content
-    )
+def test_every_value_comes_back_as_it_was_written(fhir):
+    read = {"resourceType": "Bundle", "type": "batch"}
+    read["entry"] = [{"request": {"method": "GET", "url": "Observation/o"}}]
+    for version, element in enumerate(ELEMENTS, 1):
+        written = fhir.put("/Observation/o", (TEMPLATE % element).encode())
+        assert written.status_code in (200, 201), written.text
+        shown = [
+            written.content,
+            fhir.get("/Observation/o").content,
+            fhir.get(f"/Observation/o/_history/{version}").content,
+            fhir.get("/Observation/o/_history?_count=1").content,
+            fhir.get("/Observation?_id=o").content,
+            fhir.post("/", read).content,
+        ]
+        for body in shown:
+            assert element.encode() in body
+        pretty = fhir.get("/Observation/o?_pretty=true").content
+        assert re.sub(r"\s", "", element).encode() in re.sub(rb"\s", b"", pretty)
 
 
 @pytest.mark.parametrize("kind", ["batch", "transaction"])
-@pytest.mark.parametrize("element", ELEMENTS)
-def test_bundles_keep_values_as_well(fhir, kind, element):
+def test_bundles_keep_values_as_well(fhir, kind):
     entry = b'{"fullUrl":"urn:uuid:1-1-1-1-1","resource":%s,"request":{"method":"PUT","url":"Observation/o"}}'
-    resource = (TEMPLATE % element).encode()
-    body = b'{"resourceType":"Bundle","type":"%s","entry":[%s]}' % (kind.encode(), entry % resource)
-    assert fhir.post("/", body).json()["entry"][0]["response"]["status"] == "201 Created"
-    assert element.encode() in fhir.get("/Observation/o").content
+    for element in ELEMENTS:
+        resource = (TEMPLATE % element).encode()
+        body = b'{"resourceType":"Bundle","type":"%s","entry":[%s]}' % (kind.encode(), entry % resource)
+        assert fhir.post("/", body).json()["entry"][0]["response"]["status"][:3] in ("200", "201")
+        assert element.encode() in fhir.get("/Observation/o").content
 
 
 def test_primitive_extensions_come_back(fhir):

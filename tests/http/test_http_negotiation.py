@@ -10,6 +10,12 @@ import pytest
 PATIENT = {"resourceType": "Patient", "active": True}
 
 
+@pytest.fixture
+def store_url(sqlite_url):
+    """What is tested here happens before any store: one will do."""
+    return sqlite_url
+
+
 @pytest.mark.parametrize(
     "accept",
     [
