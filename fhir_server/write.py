@@ -70,20 +70,23 @@ async def commit(
     expressions inside the Bundle's entry where there is one.
     """
     now = service.clock()
+    await alerts.prepare(change.resource for change in changes if change.resource)
     if len(changes) < _MANY:
         drafts = _drafts(changes, base, now, service.new_id)
     else:
         drafts = await asyncio.to_thread(_drafts, changes, base, now, service.new_id)
 
-    def work(tx: Transaction) -> list[Outcome]:
+    def work(tx: Transaction) -> tuple[list[Outcome], alerts.Learned]:
         unit = _Unit(tx, base, now)
         outcomes = unit.carry_out(drafts)
-        alerts.follow_up(tx, unit.written, unit.put, service.new_id, now, service.rules)
+        learned = alerts.follow_up(tx, unit.written, unit.put, service.new_id, now, service.rules)
         if then:
             then(tx)
-        return outcomes
+        return outcomes, learned
 
-    return await service.store.transact(work)
+    outcomes, learned = await service.store.transact(work)
+    service.rules.keep(learned)
+    return outcomes
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ _EVERYDAY: dict[str, dict[str, tuple[str, str]]] = {
     "temperature": {"Cel": ("1", "0"), "K": ("1", "-5463/20"), "[degF]": ("5/9", "-160/9")},
     "pressure": {"kPa": ("1", "0"), "Pa": ("1/1000", "0"), "mm[Hg]": ("133322387415/1000000000000", "0")},
     "rate": {"/min": ("1", "0"), "/s": ("60", "0"), "/h": ("1/60", "0"), "/d": ("1/1440", "0")},
-    "number": {"1": ("1", "0"), "%": ("1/100", "0"), "[ppth]": ("1/1000", "0")},
+    "number": {"1": ("1", "0"), "%": ("1/100", "0"), "[ppth]": ("1/1000", "0"), "mmol/mol": ("1/1000", "0")},
     "volume": {"L": ("1", "0"), "l": ("1", "0"), "dL": ("1/10", "0"), "mL": ("1/1000", "0")},
     "concentration": {"mmol/L": ("1", "0"), "umol/L": ("1/1000", "0"), "mol/L": ("1000", "0")},
     "mass concentration": {"g/L": ("1", "0"), "mg/dL": ("1/100", "0"), "mg/L": ("1/1000", "0")},
@@ -41,7 +41,6 @@ _EVERYDAY: dict[str, dict[str, tuple[str, str]]] = {
         "d": ("86400", "0"),
         "wk": ("604800", "0"),
     },
-    "amount ratio": {"mmol/mol": ("1", "0")},
 }
 _BASE = {
     unit: (dimension, Fraction(factor), Fraction(offset))
@@ -70,6 +69,16 @@ def convert_difference(value: Decimal, source: str, target: str) -> Decimal:
     return _decimal(Fraction(value) * _relation(source, target)[0])
 
 
+def everyday(unit: str) -> bool:
+    """Whether the unit is converted without the library, which takes seconds to load (see `load`)."""
+    return not unit or _plain(unit) in _BASE
+
+
+def load() -> None:
+    """Load the library, so that the first conversion that needs it does not wait for it."""
+    _registry()
+
+
 @lru_cache(maxsize=4096)
 def _relation(source: str, target: str) -> tuple[Fraction, Fraction]:
     """(factor, offset) with target = source * factor + offset."""
@@ -79,8 +88,9 @@ def _relation(source: str, target: str) -> tuple[Fraction, Fraction]:
     if source in _BASE and target in _BASE:
         dimension, factor, offset = _BASE[source]
         other, other_factor, other_offset = _BASE[target]
-        if dimension == other:
-            return factor / other_factor, (offset - other_offset) / other_factor
+        if dimension != other:
+            raise UnitError(f"{source!r} cannot be converted to {target!r}")
+        return factor / other_factor, (offset - other_offset) / other_factor
     return _relation_by_library(source, target)
 
 

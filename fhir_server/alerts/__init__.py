@@ -5,21 +5,23 @@ Called inside the transaction of the write (promise 1), with everything it wrote
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from fhir_server.alerts.desk import Desk
-from fhir_server.alerts.memory import Memory
+from fhir_server.alerts.memory import Learned, Memory
 from fhir_server.alerts.observed import Written, changes_by_patient
 from fhir_server.alerts.people import person_acted
 from fhir_server.alerts.watch import report_failure, watch
 from fhir_server.errors import Issue
 from fhir_server.store.base import Transaction
 from rules import plans
+from terminology import ucum
 from terminology.measures import same_measure
 
-__all__ = ["Memory", "Written", "check_plan", "follow_up"]
+__all__ = ["Learned", "Memory", "Written", "check_plan", "follow_up", "prepare"]
 
 
 def follow_up(
@@ -29,10 +31,13 @@ def follow_up(
     new_id: Callable[[], str],
     now: datetime,
     memory: Memory,
-) -> None:
-    """Judge the Observations among `written`, mind what people did to Flags and Tasks; put what follows."""
+) -> Learned:
+    """Judge the Observations among `written`, mind what people did to Flags and Tasks; put what follows.
+
+    Returns what was learnt of the patients, to be kept in `memory` once the transaction is committed.
+    """
     if not any(one.type in ("Observation", "Flag", "Task") for one in written):
-        return
+        return Learned()
     desk = Desk(tx, put, new_id, now, memory)
     for one in written:
         if one.type in ("Flag", "Task"):
@@ -45,9 +50,30 @@ def follow_up(
             desk.back_to(saved)
             report_failure(desk, patient, changes, error)
     desk.flush()
+    return desk.learned
 
 
 _BUGS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
+
+async def prepare(resources: Iterable[dict[str, Any]]) -> None:
+    """Load what judging these needs and takes seconds to load, before they hold up a transaction."""
+    if not all(_everyday(resource) for resource in resources if resource.get("resourceType") in _MEASURED):
+        await asyncio.to_thread(ucum.load)
+
+
+_MEASURED = frozenset(("Observation", "CarePlan", "Goal"))
+
+
+def _everyday(tree: Any) -> bool:
+    """Whether every unit in the tree is converted without the library."""
+    if isinstance(tree, list):
+        return all(_everyday(item) for item in tree)
+    if not isinstance(tree, dict):
+        return True
+    if "code" in tree and "value" in tree and tree.get("system") == plans.UCUM:
+        return ucum.everyday(str(tree["code"]))
+    return all(_everyday(item) for item in tree.values())
 
 
 def check_plan(resource: dict[str, Any]) -> list[Issue]:

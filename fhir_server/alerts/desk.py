@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
-from fhir_server.alerts.memory import Memory
+from fhir_server.alerts.memory import Learned, Memory
+from fhir_server.alerts.observed import patient_of
 from fhir_server.instants import instant, microseconds
 from fhir_server.resource_json import decode_stored
-from fhir_server.search.query import And, Match, Node, Or, Query, Sort, Test
+from fhir_server.search.query import And, Match, Node, Query, Sort, Test
 from fhir_server.store.base import Transaction
 
 RULE_SYSTEM = "https://varde.dev/fhir/rule"
-_ALL = 100_000
-_NEWEST = Sort("date", "date", "low", descending=True)
-_OLDEST = Sort("date", "date", "low")
 
 
 class Desk:
@@ -31,11 +29,19 @@ class Desk:
     ) -> None:
         self.tx = tx
         self.memory = memory
+        self.learned = Learned()
         self.new_id = new_id
         self.time = microseconds(now)
         self.now = instant(self.time)
         self._put = put
+        self._stamps: dict[str, tuple[int, ...]] = {}
         self._changed: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def stamp(self, patient: str) -> tuple[int, ...]:
+        """Transaction.stamp, asked once."""
+        if patient not in self._stamps:
+            self._stamps[patient] = self.tx.stamp(patient)
+        return self._stamps[patient]
 
     def save(self, resource: dict[str, Any]) -> None:
         """Put this at the end. Saved again, the last content counts."""
@@ -94,22 +100,18 @@ class Desk:
         newest: int | None = None,
         oldest: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Observations of the patient with any of these codes, taken in [since, until] (microseconds).
-
-        `newest` or `oldest` gives only that many from that end.
-        """
-        coded = Or(
-            tuple(
-                Match("token", "combo-code", (Test("system", "=", system), Test("code", "=", code)))
-                for system, code in sorted(codes)
-            )
+        """Observations in the patient's compartment with any of these codes (whatever the system), taken in
+        [since, until] (microseconds); `newest` or `oldest` gives only that many from that end."""
+        found = self.tx.timeline(
+            patient,
+            sorted({code for _, code in codes}),
+            since=since,
+            until=until,
+            newest=newest,
+            oldest=oldest,
         )
-        bounds = [Test("low", ">=", since)] if since is not None else []
-        bounds += [Test("low", "<=", until)] if until is not None else []
-        dated = Match("date", "date", tuple(bounds))
-        where = And((_patient("subject", patient), coded, dated))
-        sort = (_OLDEST,) if oldest is not None else (_NEWEST,)
-        return self.search(Query("Observation", where, sort, newest or oldest or _ALL, patient))
+        read = (decode_stored(version.body) for version in found if version.body)
+        return [observation for observation in read if patient_of(observation) == patient]
 
 
 def _patient(param: str, id: str) -> Match:

@@ -1,10 +1,13 @@
-"""What is known of a patient's rules between transactions."""
+"""What is known of patients between transactions: never more than what was committed.
+
+A transaction learns while it runs and may still be undone; what it learnt is kept only once it is committed
+(write.py). The store's stamps tell whether it still holds, in every worker.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from rules.plans import Coding, Plan, Problem, Rule
 
@@ -24,17 +27,27 @@ class PatientRules:
         return list(found.values())
 
 
-class Memory:
-    """The rules of patients seen lately in one store: bounded, oldest first out."""
+@dataclass(slots=True)
+class Learned:
+    """Patient -> the stamp it held at, and what held: the rules; that no Flag of theirs is active."""
+
+    rules: dict[str, tuple[tuple[int, ...], PatientRules]] = field(default_factory=dict)
+    quiet: dict[str, int] = field(default_factory=dict)
+
+
+class Memory(Learned):
+    """What the transactions of this process have learnt, of so many patients at the most."""
+
+    __slots__ = ("size",)
 
     def __init__(self, size: int = 5000) -> None:
-        self._size = size
-        self._kept: dict[Any, PatientRules] = {}
+        super().__init__()
+        self.size = size
 
-    def get(self, key: Any) -> PatientRules | None:
-        return self._kept.get(key)
-
-    def put(self, key: Any, value: PatientRules) -> None:
-        while len(self._kept) >= self._size:
-            self._kept.pop(next(iter(self._kept)))
-        self._kept[key] = value
+    def keep(self, learned: Learned) -> None:
+        """Take over what a transaction that is now committed has learnt."""
+        self.rules.update(learned.rules)
+        self.quiet.update(learned.quiet)
+        for kept in (self.rules, self.quiet):
+            while len(kept) > self.size:
+                kept.pop(next(iter(kept)), None)

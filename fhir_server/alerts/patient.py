@@ -5,41 +5,49 @@ from __future__ import annotations
 from typing import Any
 
 from fhir_server.alerts.desk import Desk
+from fhir_server.alerts.line import rule_of
 from fhir_server.alerts.memory import PatientRules
 from fhir_server.alerts.observed import patient_of
+from fhir_server.store.base import STAMPED
 from rules import plans
 from rules.plans import Coding, Plan, Problem, Rule, Text
 from terminology import ucum
 from terminology.measures import same_measure
 
-_SOURCES = ("Patient", "CarePlan", "Goal")
-
-
-_NOTHING = PatientRules(True, (), {}, ())
+_FLAG = STAMPED.index("Flag")
 
 
 def rules_of(desk: Desk, patient: str) -> PatientRules:
     """The patient's rules as of this transaction.
 
-    One index lookup tells which versions of plans and goals are current; only when that has changed are they
-    read and compiled again. So a changed plan takes effect with the next reading, in every worker.
+    One look at the stamp tells whether the plans and goals they were compiled from are still the current
+    ones. So a changed plan takes effect with the next reading, in every worker.
     """
-    heads = desk.tx.heads(patient, _SOURCES)
-    stamp = tuple((head.type, head.id, head.version) for head in heads)
-    known = any(type == "Patient" for type, _, _ in stamp)
-    if not any(type == "CarePlan" for type, _, _ in stamp):
-        return _NOTHING if known else PatientRules(False, (), {}, ())
-    cached = desk.memory.get((patient, stamp))
-    if cached is None:
-        cached = _compile(desk, patient, stamp)
-        desk.memory.put((patient, stamp), cached)
-    return cached
+    stamp = desk.stamp(patient)[:_FLAG]
+    for known in (desk.learned, desk.memory):
+        if patient in known.rules and known.rules[patient][0] == stamp:
+            return known.rules[patient][1]
+    rules = _compile(desk, patient)
+    desk.learned.rules[patient] = (stamp, rules)
+    return rules
 
 
-def _compile(desk: Desk, patient: str, stamp: tuple[tuple[str, str, int], ...]) -> PatientRules:
+def active_flags(desk: Desk, patient: str) -> dict[str, dict[str, Any]]:
+    """The engine's active Flags of the patient, by rule; that there are none, as mostly, is remembered."""
+    stamp = desk.stamp(patient)[_FLAG]
+    if stamp == 0 or desk.memory.quiet.get(patient) == stamp:
+        return {}
+    flags = {key: flag for flag in desk.flags(patient) if (key := rule_of(flag))}
+    if not flags:
+        desk.learned.quiet[patient] = stamp
+    return flags
+
+
+def _compile(desk: Desk, patient: str) -> PatientRules:
+    heads = desk.tx.heads(patient, ("Patient", "CarePlan"))
     read: list[Plan] = []
-    for type, id, _ in stamp:
-        care_plan = desk.read(type, id) if type == "CarePlan" else None
+    for head in heads:
+        care_plan = desk.read("CarePlan", head.id) if head.type == "CarePlan" else None
         if care_plan and care_plan.get("status") == "active" and patient_of(care_plan) == patient:
             read.append(read_plan(desk, patient, care_plan))
     rules, problems = plans.make_rules(read, ucum)
@@ -47,7 +55,7 @@ def _compile(desk: Desk, patient: str, stamp: tuple[tuple[str, str, int], ...]) 
     for rule in rules:
         for code in rule.codes:
             by_code[code] = (*by_code.get(code, ()), rule)
-    known = any(type == "Patient" for type, _, _ in stamp)
+    known = any(head.type == "Patient" for head in heads)
     return PatientRules(known, tuple(read), by_code, tuple(problems))
 
 
@@ -71,6 +79,6 @@ def _goal(desk: Desk, patient: str, reference: dict[str, Any]) -> dict[str, Any]
     if len(parts) < 2 or parts[-2] != "Goal":
         return None
     goal = desk.read("Goal", parts[-1])
-    if goal is not None and patient_of(goal) not in (None, patient):
+    if goal is not None and patient_of(goal) != patient:
         return "other-patient"
     return goal

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fhir_server.alerts.context import Outcome, count_normal_since, outcomes
+from fhir_server.alerts.context import Outcome, count_normal_since, outcomes, series
 from fhir_server.alerts.desk import Desk
 from fhir_server.alerts.explanation import Entry, clinical_entry, technical_entry
-from fhir_server.alerts.line import Line, episode_of, rule_of
+from fhir_server.alerts.line import Line, episode_of
 from fhir_server.alerts.memory import PatientRules
 from fhir_server.alerts.observed import Change
-from fhir_server.alerts.patient import rules_of
+from fhir_server.alerts.patient import active_flags, rules_of
 from fhir_server.alerts.resources import advice_for
 from rules.plans import Plan, Reading, Rule, Text, instant
 
@@ -48,11 +48,15 @@ class _Watch:
     def __init__(self, desk: Desk, patient: str, rules: PatientRules) -> None:
         self._desk, self._patient, self._rules = desk, patient, rules
         self._lines: dict[str, Line] = {}
-        self._active = {key: flag for flag in desk.flags(patient) if (key := rule_of(flag))}
+        self._active = active_flags(desk, patient)
 
     def run(self, changes: Sequence[Change], triggered: Sequence[Rule]) -> None:
-        for rule in triggered:
-            self._judge(rule, [change for change in changes if change.codes & rule.codes])
+        for codes in dict.fromkeys(rule.codes for rule in triggered):
+            rules = [rule for rule in triggered if rule.codes == codes]
+            concerned = [change for change in changes if change.codes & codes]
+            readings = series(self._desk, self._patient, rules, concerned)
+            for rule in rules:
+                self._judge(rule, concerned, readings)
         self._forget_retracted(changes, triggered)
         self._report_plans(changes)
         self._report_patient(changes)
@@ -68,11 +72,11 @@ class _Watch:
             self._lines[key] = Line(self._desk, self._patient, key, category, plans, episode)
         return self._lines[key]
 
-    def _judge(self, rule: Rule, changes: Sequence[Change]) -> None:
+    def _judge(self, rule: Rule, changes: Sequence[Change], readings: Sequence[Reading]) -> None:
         plans = tuple({zone.plan.id: zone.plan for zone in rule.zones}.values())
         clinical = self._line(rule.key, "reading", plans)
         technical = self._line(_TECHNICAL + rule.key, "technical", plans)
-        found, gone = outcomes(self._desk, self._patient, rule, changes)
+        found, gone = outcomes(rule, changes, readings)
         verdicts = {outcome.verdict.reading.id: outcome.verdict for outcome in found}
 
         def advice(entry: Entry) -> list[tuple[Plan, str]]:

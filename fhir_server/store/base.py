@@ -47,6 +47,10 @@ class Head:
     seq: int
 
 
+# What is asked of a patient at every reading, and must not cost a search each time.
+STAMPED = ("Patient", "CarePlan", "Goal", "Flag")
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A page of a search. `next` is the cursor to put into Query.after, None on the last page."""
@@ -81,8 +85,28 @@ class Transaction(Protocol):
     def search(self, query: Query) -> tuple[Version, ...]:
         """The first query.count current matches in the query's order."""
 
+    def timeline(
+        self,
+        patient: str,
+        codes: Sequence[str],
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        newest: int | None = None,
+        oldest: int | None = None,
+    ) -> tuple[Version, ...]:
+        """Current Observations in the patient's compartment by the codes of their `combo-code` tokens.
+
+        Those whose moment is in [since, until] (microseconds); `newest` or `oldest`: only that many from that
+        end. In no particular order. A search could say the same; every reading asks this, so it is one range.
+        """
+
     def heads(self, patient: str, types: Sequence[str]) -> tuple[Head, ...]:
         """Current, undeleted versions of these types in the patient's compartment, without their bodies."""
+
+    def stamp(self, patient: str) -> tuple[int, ...]:
+        """For each type of STAMPED the seq of the last version that came into the patient's compartment,
+        changed in it or left it; 0 where there was none. Equal stamps mean that nothing has changed."""
 
     def put(self, version: Version, values: Values | None) -> Version:
         """Store a version (`seq` is ignored and assigned) as the current one; values None when deleted.

@@ -1,7 +1,5 @@
 """A database file: connections to it, turns in writing to it, and the reads that need no query tree."""
 
-# ruff: noqa: S608 - statements are put together from constants; every value is bound
-
 from __future__ import annotations
 
 import contextlib
@@ -9,12 +7,10 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from fhir_server.errors import FhirError
-from fhir_server.store.base import Chapter, Head, Version
-from fhir_server.store.rows import patient_key
+from fhir_server.store.base import Chapter, Version
 from fhir_server.store.sqlite_schema import CURRENT, lay_out
 
 WAL_PAGES = 4000  # a checkpoint after so many pages of 4 KiB
@@ -151,19 +147,6 @@ def current(connection: sqlite3.Connection, type: str, id: str) -> Version | Non
 def numbered(connection: sqlite3.Connection, type: str, id: str, version: int) -> Version | None:
     row = connection.execute(f"{_OF} AND v.version = ?", (type, id, version)).fetchone()
     return Version(*row) if row else None
-
-
-def patient_heads(connection: sqlite3.Connection, patient: str, types: Sequence[str]) -> tuple[Head, ...]:
-    """Current versions of these types in the patient's compartment (a deletion is in none)."""
-    found: list[Head] = []
-    for type in types:
-        rows = connection.execute(
-            "SELECT id, version, seq FROM version INDEXED BY version_patient"
-            f" WHERE type = {_TYPE} AND patient_key = ? AND patient = ? AND until = {CURRENT}",
-            (type, patient_key(patient), patient),
-        )
-        found += [Head(type, *row) for row in rows]
-    return tuple(found)
 
 
 def newest(connection: sqlite3.Connection) -> int:

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from fhir_server.errors import FhirError
 from fhir_server.search.query import Query, Values
-from fhir_server.store.base import Head, Version
+from fhir_server.store import sqlite_patient
+from fhir_server.store.base import STAMPED, Head, Version
 from fhir_server.store.group import Work
 from fhir_server.store.rows import DAY, TIMELINE, Tidy, patient_key, tidy
 from fhir_server.store.sql import EVERYBODY, MISSING
@@ -25,7 +26,6 @@ from fhir_server.store.sqlite_file import (
     current,
     newest,
     numbered,
-    patient_heads,
     unavailable,
 )
 from fhir_server.store.sqlite_schema import CURRENT
@@ -46,6 +46,8 @@ WIDTHS = {
 }
 ROWS_AT_ONCE = 64  # one step of SQLite, and so one release of the interpreter lock, inserts so many
 NAMES_KEPT = 20_000
+_STAMP = "INSERT INTO stamp (patient, type, seq)"
+_LATEST = " ON CONFLICT DO UPDATE SET seq = excluded.seq"
 
 
 @cache
@@ -178,9 +180,30 @@ class SqliteTransaction:
         self.flush()
         return self._ledger.guarded(lambda connection: find(connection, query, self._ledger.seq)).versions
 
+    def timeline(
+        self,
+        patient: str,
+        codes: Sequence[str],
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        newest: int | None = None,
+        oldest: int | None = None,
+    ) -> tuple[Version, ...]:
+        self.flush()
+        return self._ledger.guarded(
+            lambda connection: sqlite_patient.timeline(
+                connection, patient, codes, since, until, newest, oldest
+            )
+        )
+
     def heads(self, patient: str, types: Sequence[str]) -> tuple[Head, ...]:
         self.flush()
-        return self._ledger.guarded(lambda connection: patient_heads(connection, patient, types))
+        return self._ledger.guarded(lambda connection: sqlite_patient.heads(connection, patient, types))
+
+    def stamp(self, patient: str) -> tuple[int, ...]:
+        self.flush()
+        return self._ledger.guarded(lambda connection: sqlite_patient.stamp(connection, patient))
 
     def put(self, version: Version, values: Values | None) -> Version:
         before = self._before(version)
@@ -261,6 +284,25 @@ class SqliteTransaction:
             self._ledger.execute(
                 "UPDATE version SET until = ? WHERE seq = ? AND until = ?", (by, whom, CURRENT)
             )
+        self._stamp()
+
+    def _stamp(self) -> None:
+        """Note for the patients concerned, the former ones too, that something of theirs has changed."""
+        former = dict(self._superseded)
+        for version, values in self._pending:
+            if version.type not in STAMPED:
+                continue
+            if values is not None and values.patient is not None:
+                self._ledger.execute(
+                    _STAMP + " VALUES (?, ?, ?)" + _LATEST,
+                    (patient_key(values.patient), version.type, version.seq),
+                )
+            if version.seq in former:
+                self._ledger.execute(
+                    f"{_STAMP} SELECT patient_key, ?, ? FROM version"
+                    f" WHERE seq = ? AND patient_key IS NOT NULL{_LATEST}",
+                    (version.type, version.seq, former[version.seq]),
+                )
 
     def _version(self, version: Version, values: Tidy | None, cells: dict[str, list[Any]]) -> None:
         seq, type = version.seq, self._ledger.number(version.type)

@@ -40,6 +40,7 @@ CREATE TABLE timeline (patient INTEGER, param INTEGER, system INTEGER, code TEXT
     PRIMARY KEY (patient, code, moment, seq, param, system)) WITHOUT ROWID;
 CREATE TABLE lasting (type INTEGER, patient INTEGER, extent INTEGER,
     PRIMARY KEY (type, patient)) WITHOUT ROWID;
+CREATE TABLE stamp (patient INTEGER, type TEXT, seq INTEGER, PRIMARY KEY (patient, type)) WITHOUT ROWID;
 CREATE TABLE string (seq INTEGER, param INTEGER, folded TEXT, exact TEXT,
     PRIMARY KEY (seq, param, folded, exact)) WITHOUT ROWID;
 CREATE INDEX string_folded ON string (param, folded);

@@ -6,11 +6,12 @@ from rules.plans.plan import Plan, in_force, read_plan
 from rules.plans.reading import JUDGED, Reading, codes_of, instant, readings, time_of
 from rules.plans.rule import Rule, make_rules
 from rules.plans.text import Text
-from rules.plans.threshold import Coding, Problem, Threshold, read_goal
+from rules.plans.threshold import UCUM, Coding, Problem, Threshold, read_goal
 from rules.plans.zone import Units, Zone
 
 __all__ = [
     "JUDGED",
+    "UCUM",
     "Coding",
     "Plan",
     "Problem",

@@ -50,10 +50,12 @@ def instant(text: str) -> int | None:
 
 def time_of(observation: dict[str, Any]) -> int | None:
     """When the reading was taken: the low end of effective[x], else issued; None where it says neither."""
+    taken = observation.get("effectiveDateTime")
+    if isinstance(taken, str) and (time := instant(taken)) is not None:
+        return time
     period = observation.get("effectivePeriod")
     timing = observation.get("effectiveTiming")
     candidates = [
-        observation.get("effectiveDateTime"),
         observation.get("effectiveInstant"),
         *((period.get("start"), period.get("end")) if isinstance(period, dict) else ()),
         *(timing.get("event") or () if isinstance(timing, dict) else ()),
@@ -78,12 +80,21 @@ def readings(observation: dict[str, Any], codes: frozenset[Coding], time: int) -
     reference = f"Observation/{observation.get('id')}"
     if version := (observation.get("meta") or {}).get("versionId"):
         reference += f"/_history/{version}"
-    carriers = [observation, *_components(observation)]
-    matching = [c for c in carriers if codings(c.get("code")) & codes]
+    matching = [c for c in (observation, *_components(observation)) if _carries(c, codes)]
     for carrier in matching:
         if carrier is observation and len(matching) > 1 and not _has_value(observation):
             continue  # a panel that shares a code with its components says nothing of its own
         yield _reading(carrier, str(observation.get("id")), reference, time)
+
+
+def _carries(element: dict[str, Any], codes: frozenset[Coding]) -> bool:
+    """Whether one of the element's codings is among these: `codings` without making a set of them."""
+    concept = element.get("code")
+    listed = concept.get("coding") if isinstance(concept, dict) else None
+    for coding in listed if isinstance(listed, list) else ():
+        if isinstance(coding, dict) and (coding.get("system", ""), coding.get("code")) in codes:
+            return True
+    return False
 
 
 def _has_value(element: dict[str, Any]) -> bool:

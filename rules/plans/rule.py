@@ -51,7 +51,8 @@ class Rule:
     def count_back(self) -> int:
         """How many readings before the judged one it needs, however old they are."""
         unbounded = [z.threshold for z in self.zones if z.threshold.window is None]
-        return max((t.m if t.kind == "persistence" else 1 for t in unbounded), default=0)
+        asked = [t.m if t.kind == "persistence" else int(t.baseline == "previous") for t in unbounded]
+        return max(asked, default=0)
 
     def start(self, time: int) -> int:
         """The earliest instant that a window of this rule ending at `time` contains."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fhir_server.app import create_app
+from fhir_server.app import create_app, open_store
 from fhir_server.resource_json import decode, encode
 from fhir_server.settings import Settings
 from profiles.structure import validate
@@ -131,6 +131,7 @@ def ward(store_url: str) -> Iterator[Ward]:
     ids = count(1)
     clock = Clock()
     clock.now = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
-    fhir = Fhir(create_app(Settings(store=store_url), clock=clock, new_id=lambda: f"n{next(ids)}"))
+    store = open_store(store_url)
+    fhir = Fhir(create_app(Settings(), store, clock, lambda: f"n{next(ids)}"), store)
     yield Ward(fhir, clock)
     fhir.close()

@@ -61,3 +61,11 @@ def test_the_everyday_table_agrees_with_the_library():
         for source, target in permutations(units, 2):
             factor, offset = ucum._relation(source, target)
             assert (factor, offset) == ucum._relation_by_library(source, target), (source, target)
+
+
+def test_what_the_everyday_table_keeps_apart_the_library_does_too():
+    units = [next(iter(units)) for units in ucum._EVERYDAY.values()]
+    for source, target in permutations(units, 2):
+        for relation in (ucum._relation, ucum._relation_by_library):
+            with pytest.raises(ucum.UnitError):
+                relation(source, target)
