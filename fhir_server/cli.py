@@ -112,6 +112,8 @@ def _run(settings: Settings) -> None:
         "port": settings.port,
         "log_config": None,
         "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": 10,
     }
     if settings.workers == 1:
         uvicorn.run(create_app(settings), **options)

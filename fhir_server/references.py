@@ -29,16 +29,21 @@ def rewrite(resource: dict[str, Any], links: Mapping[str, str], full_url: str | 
     return _Rewriting(links, base[1] if base else None).node(resource, str(resource.get("resourceType")))
 
 
-def conditional_references(node: Any) -> Iterator[tuple[str, str, str]]:
-    """Each `Patient?identifier=1` in a Reference.reference, with its resource type and its criteria."""
+def references(node: Any) -> Iterator[str]:
+    """Each Reference.reference of a resource, contained ones included."""
     if isinstance(node, dict):
         text = node.get("reference")
-        found = _CONDITIONAL.fullmatch(text) if isinstance(text, str) else None
-        if found:
-            yield found[0], found[1], found[2]
+        if isinstance(text, str):
+            yield text
     for child in node.values() if isinstance(node, dict) else node:
         if isinstance(child, dict | list):
-            yield from conditional_references(child)
+            yield from references(child)
+
+
+def conditional(reference: str) -> tuple[str, str] | None:
+    """The resource type and the criteria of `Patient?identifier=1`, None for any other reference."""
+    found = _CONDITIONAL.fullmatch(reference)
+    return (found[1], found[2]) if found else None
 
 
 class _Rewriting:

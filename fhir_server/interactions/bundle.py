@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,11 +19,12 @@ from fhir_server.interactions.incoming import read_criteria
 from fhir_server.interactions.outgoing import answer
 from fhir_server.interactions.routes import ROUTES, Place, match
 from fhir_server.interactions.search import read_search
-from fhir_server.references import conditional_references
+from fhir_server.references import conditional, references
 from fhir_server.resource_json import decode, encode
 from fhir_server.store.base import Transaction
 from fhir_server.write import Change, commit
 from profiles.structure import validate
+from rules.plans import time_of
 
 # From here on, reading the entries would keep the event loop from its other clients.
 _MANY = 50
@@ -102,12 +104,13 @@ def _read_transaction(
     """The entries and the changes they ask for; every entry's problems are told at once."""
     entries, changes = [], []
     errors: list[FhirError] = []
+    full_urls = _full_urls(sent)
     for index, item in enumerate(sent):
         try:
             entry = _read_entry(request, index, item)
             entries.append(entry)
             if entry.writes:
-                changes.append(_change(service, entry))
+                changes.append(_change(service, entry, full_urls))
             elif entry.place.template == "{type}":
                 read_search(service, entry.request)  # after the commit it is too late to refuse it
         except FhirError as error:
@@ -117,17 +120,25 @@ def _read_transaction(
     return entries, changes
 
 
-def _change(service: Service, entry: Entry) -> Change:
+def _full_urls(sent: list[Any]) -> Counter[str]:
+    urls = (item.get("fullUrl") for item in sent if isinstance(item, dict))
+    return Counter(url for url in urls if isinstance(url, str))
+
+
+def _change(service: Service, entry: Entry, full_urls: Counter[str]) -> Change:
     change = _CHANGES[entry.request.method](service, entry.request)
-    return replace(
-        change,
-        full_url=entry.full_url,
-        where=entry.where,
-        references=tuple(
-            (text, read_criteria(service, replace(entry.request, type=match(type_).type), criteria))
-            for text, type_, criteria in conditional_references(change.resource or {})
-        ),
-    )
+    if entry.full_url and full_urls[entry.full_url] > 1:
+        raise FhirError("invalid", "Another entry has the same fullUrl", expression=f"{entry.where}.fullUrl")
+    searches = []
+    for reference in set(references(change.resource or {})):
+        found = conditional(reference)
+        if found:
+            of_type = replace(entry.request, type=match(found[0]).type)
+            searches.append((reference, read_criteria(service, of_type, found[1])))
+        elif reference.startswith("urn:uuid:") and reference not in full_urls:
+            # It would be stored as a reference that never leads anywhere, and a reading be judged for nobody.
+            raise FhirError("invalid", "A urn:uuid reference is the fullUrl of no entry")
+    return replace(change, full_url=entry.full_url, where=entry.where, references=tuple(searches))
 
 
 def _check_read(tx: Transaction, entry: Entry) -> None:
@@ -143,9 +154,12 @@ async def _batch(service: Service, request: Request, sent: list[Any]) -> list[di
     """Each entry by itself, in the order of a transaction; what fails fails alone."""
     entries: list[Entry] = []
     answers: dict[int, dict[str, Any]] = {}
+    full_urls = _full_urls(sent)
     for index, item in enumerate(sent):
         try:
-            entries.append(_read_entry(request, index, item))
+            entry = _read_entry(request, index, item)
+            _refuse_links(entry, full_urls)
+            entries.append(entry)
         except FhirError as refused:
             answers[index] = _failed(inside(refused, f"Bundle.entry[{index}]"))
     failures = 0
@@ -162,16 +176,39 @@ async def _batch(service: Service, request: Request, sent: list[Any]) -> list[di
     return [answers[index] for index in range(len(sent))]
 
 
+def _refuse_links(entry: Entry, full_urls: Counter[str]) -> None:
+    """Entries of a batch know nothing of each other: the link would be stored and never lead anywhere."""
+    resource = entry.request.resource
+    if isinstance(resource, dict):
+        for reference in references(resource):
+            if reference.startswith("urn:") and reference in full_urls:
+                raise FhirError(
+                    "invalid", "Entries of a batch cannot refer to each other; a transaction's can"
+                )
+
+
 def _groups(entries: Sequence[Entry]) -> list[list[Entry]]:
-    """Entries of one method that may run at the same time, deletes first and reads last."""
+    """Entries of one method that may run at the same time, deletes first and reads last.
+
+    They reach the store in the order of a group, and Observations are judged in the order they were taken in.
+    """
     groups: list[list[Entry]] = []
-    for entry in sorted(entries, key=lambda entry: _ORDER[entry.request.method]):
+    for entry in sorted(entries, key=lambda entry: (_ORDER[entry.request.method], _taken(entry))):
         last = groups[-1] if groups else []
         if last and len(last) < _TOGETHER and last[0].request.method == entry.request.method:
             last.append(entry)
         else:
             groups.append([entry])
     return groups
+
+
+def _taken(entry: Entry) -> int:
+    """When the reading of an entry was taken, 0 for other entries; it is not validated yet."""
+    resource = entry.request.resource
+    if entry.place.type != "Observation" or not isinstance(resource, dict):
+        return 0
+    said = {name: resource.get(name) for name in ("effectiveDateTime", "effectiveInstant", "issued")}
+    return time_of(said) or 0
 
 
 def _as_error(error: BaseException) -> FhirError:

@@ -50,7 +50,8 @@ def _statement(base: str, started: datetime, resources: list[dict[str, Any]]) ->
 
 
 def _resource(type_: str) -> dict[str, Any]:
-    return {
+    searchable = parameters.of(type_).values()
+    resource = {
         "type": type_,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type_}",
         "interaction": [{"code": code} for code in _OF_A_RESOURCE],
@@ -62,8 +63,7 @@ def _resource(type_: str) -> dict[str, Any]:
         "conditionalUpdate": True,
         "conditionalDelete": "single",
         "referencePolicy": ["literal", "logical"],
-        "searchParam": [
-            {"name": parameter.code, "definition": parameter.url, "type": parameter.type}
-            for parameter in parameters.of(type_).values()
-        ],
+        "searchInclude": [f"{type_}:{p.code}" for p in searchable if p.type == "reference"],
+        "searchParam": [{"name": p.code, "definition": p.url, "type": p.type} for p in searchable],
     }
+    return {name: value for name, value in resource.items() if value}

@@ -211,6 +211,19 @@ def test_a_conditional_reference_to_none_or_several_refuses_the_transaction(fhir
     assert count(fhir, "Patient") == known
 
 
+def test_a_urn_that_no_entry_has_refuses_the_transaction(fhir):
+    answer = fhir.post("/", bundle("transaction", entry("POST", "Observation", reading(URN))))
+    assert answer.status_code == 400
+    assert answer.json()["issue"][0]["expression"] == ["Bundle.entry[0]"]
+
+
+def test_a_full_url_twice_refuses_the_transaction(fhir):
+    one = entry("POST", "Patient", patient(), URN)
+    answer = fhir.post("/", bundle("transaction", one, one))
+    assert answer.status_code == 400
+    assert answer.json()["issue"][0]["expression"] == ["Bundle.entry[0].fullUrl"]
+
+
 @pytest.mark.parametrize("reference", ["Nothing?a=b", "Patient?nonsense=1", "Patient?identifier="])
 def test_a_conditional_reference_that_is_no_search_refuses_the_transaction(fhir, reference):
     answer = fhir.post("/", bundle("transaction", entry("POST", "Observation", reading(reference))))
@@ -380,6 +393,14 @@ def test_a_batch_answers_each_entry_by_itself_and_in_order(fhir):
     assert entries[7]["resource"]["type"] == "history"
     assert entries[10]["response"]["location"].startswith("Patient/")
     assert "resource" not in entries[12]
+
+
+def test_entries_of_a_batch_cannot_refer_to_each_other(fhir):
+    answer = fhir.post(
+        "/",
+        bundle("batch", entry("POST", "Patient", patient(), URN), entry("POST", "Observation", reading(URN))),
+    )
+    assert statuses(answer) == ["201", "400"]
 
 
 def test_a_large_batch(fhir):

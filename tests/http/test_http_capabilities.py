@@ -40,6 +40,7 @@ def test_every_resource_type_is_there(statement):
     interactions = {item["code"] for item in resources["Observation"]["interaction"]}
     assert {"read", "vread", "create", "update", "delete", "history-instance", "search-type"} <= interactions
     assert "patch" not in interactions
+    assert "Observation:subject" in resources["Observation"]["searchInclude"]
     for code in ("_id", "_lastUpdated"):
         assert all(code in [p["name"] for p in r["searchParam"]] for r in resources.values())
 

@@ -163,6 +163,17 @@ def test_conditional_read(fhir, clock):
     )
 
 
+def test_a_read_can_ask_for_a_part(fhir):
+    fhir.put("/Patient/p", with_id("p", maritalStatus={"text": "x"}))
+    assert set(fhir.get("/Patient/p?_elements=active").json()) == {"resourceType", "id", "meta", "active"}
+    summary = fhir.get("/Patient/p?_summary=true").json()
+    assert "maritalStatus" not in summary
+    assert summary["meta"]["tag"][0]["code"] == "SUBSETTED"
+    assert fhir.get("/Patient/p?_summary=false").content == fhir.get("/Patient/p").content
+    for query in ("_summary=nonsense", "_summary=count"):
+        assert fhir.get(f"/Patient/p?{query}").status_code == 400
+
+
 def test_head_is_a_get_without_its_body(fhir):
     fhir.put("/Patient/p", with_id("p"))
     full, head = fhir.get("/Patient/p"), fhir.request("HEAD", "/Patient/p")
