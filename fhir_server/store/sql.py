@@ -16,7 +16,7 @@ from fhir_server.errors import FhirError
 from fhir_server.search.query import Query, Sort, Test
 from fhir_server.store.paths import INDEXES, PARTIAL, PROBE, Access, Path, listable
 from fhir_server.store.rows import DAY, patient_key
-from fhir_server.store.tree import All, Leaf, Regular, Tests, implied, kind
+from fhir_server.store.tree import All, Leaf, Regular, Tests, implied, kind, successor
 
 MISSING = -(2**63) + 1  # moment of a timeline row whose resource has no date: a primary key takes no NULL
 EVERYBODY = -1  # in place of a patient's key
@@ -113,18 +113,6 @@ def _test(s: Statement, alias: str, table: str, test: Test) -> str:
     if test.op == "in":
         return f"{column} IN ({', '.join(s.bind(float(v) if number else v) for v in test.value)})"
     return f"{column} {test.op} {s.bind(float(test.value) if number else test.value)}"
-
-
-def successor(prefix: str) -> str | None:
-    """The least text greater than every text with this prefix (by code points), None if there is none."""
-    while prefix:
-        last = ord(prefix[-1]) + 1
-        if last == 0xD800:  # surrogates are no characters
-            last = 0xE000
-        if last <= 0x10FFFF:
-            return prefix[:-1] + chr(last)
-        prefix = prefix[:-1]
-    return None
 
 
 class Walk:

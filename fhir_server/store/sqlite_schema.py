@@ -6,9 +6,9 @@ The rows a version is found by are kept after it is superseded, for searches at 
 versions that no open page can still see could be pruned.
 
 Each table of search values is clustered by seq (appended to, and looked up to test a version), with an index
-or two to find versions by. `timeline` repeats the tokens of a few parameters for "this patient's, of this code,
-by moment". A commit writes every page it touches to the log; so an index has what one resource adds side by
-side, where that costs its readers little (target before parameter, code and moment before parameter).
+or two to find versions by. `timeline` repeats the tokens of a few parameters for "this patient's, of this
+code, by moment". A commit writes every page it touches to the log; so an index has what one resource adds
+side by side, where that costs its readers little (target before parameter, code before parameter).
 """
 
 from __future__ import annotations

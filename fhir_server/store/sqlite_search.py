@@ -6,12 +6,12 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from fhir_server.errors import FhirError
 from fhir_server.search.query import Query
 from fhir_server.store import sql
 from fhir_server.store.base import Found, Version
+from fhir_server.store.cursor import check_cursor, phases
 from fhir_server.store.paths import Access, Path, choose, wanted
-from fhir_server.store.tree import Leaf, Regular, conjuncts, regular
+from fhir_server.store.tree import Regular, regular
 
 FIELDS = 6  # columns of a row before its sort keys
 
@@ -72,18 +72,6 @@ def plan(connection: sqlite3.Connection, query: Query, snapshot: int) -> list[st
     return lines
 
 
-def check_cursor(query: Query) -> None:
-    """Raises FhirError("invalid") for an `after` that no page of this search can have given out."""
-    after = query.after
-    if after is None:
-        return
-    keys = after[:-1]
-    if len(keys) != len(query.sort) or not after or type(after[-1]) is not int:
-        raise FhirError("invalid", "The paging cursor does not belong to this search")
-    if not all(key is None or isinstance(key, int | float | str) for key in keys):
-        raise FhirError("invalid", "The paging cursor is malformed")
-
-
 def _choose(connection: sqlite3.Connection, query: Query, tree: Regular, order: str) -> Path:
     return choose(query, tree, order, lambda accesses: _sizes(connection, query, accesses))
 
@@ -93,18 +81,12 @@ def _sizes(connection: sqlite3.Connection, query: Query, accesses: Sequence[Acce
 
 
 def _phases(query: Query, path: Path, tree: Regular) -> tuple[bool, ...]:
-    """Whether to look for versions with a sort key (False), without one (True), or both in turn.
+    """Whether to look for versions with a date (False), without one (True), or both in turn.
 
-    Only a walk in the order of moments has to ask twice: an index has the missing ones first.
+    Only a walk in the order of moments has to: an index has the missing ones first.
     """
-    if not path.natural or not path.accesses or path.accesses[0].order != "moment":
-        return (False,)
-    if any(
-        isinstance(node, Leaf) and (node.table, node.param, node.absent) == ("date", "date", False)
-        for node in conjuncts(tree)
-    ):
-        return (False,)
-    return (True,) if query.after is not None and query.after[0] is None else (False, True)
+    by_moment = path.natural and path.accesses and path.accesses[0].order == "moment"
+    return phases(query, tree) if by_moment else (False,)
 
 
 def _merged(query: Query, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

@@ -73,6 +73,18 @@ def implied(tests: Tests) -> Tests:
     return tests + tuple(more)
 
 
+def successor(prefix: str) -> str | None:
+    """The least text greater than every text with this prefix (by code points), None if there is none."""
+    while prefix:
+        last = ord(prefix[-1]) + 1
+        if last == 0xD800:  # surrogates are no characters
+            last = 0xE000
+        if last <= 0x10FFFF:
+            return prefix[:-1] + chr(last)
+        prefix = prefix[:-1]
+    return None
+
+
 def _regular(node: Node, negated: bool, depth: int) -> Regular:
     if depth > DEEPEST:
         raise FhirError("invalid", "The search is nested too deeply")

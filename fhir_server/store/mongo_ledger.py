@@ -1,0 +1,313 @@
+"""The writing side of the MongoDB store: one transaction for each group of works.
+
+https://www.mongodb.com/docs/manual/core/transactions/. Each group begins by incrementing the one document of
+`commits`: another process that does so meanwhile meets a write conflict and runs its group again, so that
+works are serialised over all processes and `_id` is the order of commits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pymongo import MongoClient, UpdateOne
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from fhir_server.errors import FhirError
+from fhir_server.search.query import Query, Values
+from fhir_server.store.base import STAMPED, Head, Version
+from fhir_server.store.group import Conflict, Spoilt, Work
+from fhir_server.store.mongo_document import document
+from fhir_server.store.mongo_document import version as stored
+from fhir_server.store.mongo_query import CURRENT
+from fhir_server.store.mongo_search import Document, Reader, extent_id
+from fhir_server.store.rows import DAY, tidy
+
+T = TypeVar("T")
+DURABLE = WriteConcern("majority", j=True)
+COMMIT_SECONDS = 10.0  # how long a commit whose outcome is unknown is asked for again
+DUPLICATE_KEY = 11000
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A version put by a work of this group.
+
+    `before`: the seq of the one that it follows; `patients`: whose stamp it changes.
+    """
+
+    version: Version
+    document: Document
+    extent: int
+    before: int | None
+    patients: frozenset[str]
+
+
+class MongoLedger:
+    """A Ledger (store/group.py) over one database."""
+
+    def __init__(self, client: MongoClient[Document], database: Database[Document]) -> None:
+        self._client = client
+        self._database = database
+        self._commits = database["commits"]
+        self._session: ClientSession | None = None
+        self.reader = Reader(database)  # in the group's transaction
+        self.puts: list[Put] = []  # of the whole group
+        self.latest: dict[tuple[str, str], list[Put]] = {}  # the same by resource
+        self.seen: dict[tuple[str, str], Document | None] = {}  # what was current before the group
+        self.stamps: dict[str, Document] = {}  # what was true before the group
+        self.flushed = 0  # so many of puts are with the server
+        self.seq = 0
+        self.trouble: Exception | None = None  # the transaction is broken; nothing more may be done in it
+
+    def begin(self) -> None:
+        self.puts, self.latest, self.seen, self.stamps = [], {}, {}, {}
+        self.flushed, self.trouble = 0, None
+        self.guarded(self._begin)
+
+    def _begin(self) -> None:
+        self._session = self._client.start_session()
+        self.reader = Reader(self._database, self._session)
+        self._session.start_transaction(ReadConcern("snapshot"), DURABLE)
+        found = self._commits.find_one_and_update(
+            {"_id": "last"}, {"$inc": {"groups": 1}}, session=self._session
+        )
+        if found is None:
+            raise FhirError("unavailable", "The database is not one of Varde's")
+        self.seq = int(found["seq"])
+
+    def run(self, work: Work) -> tuple[Any, Exception | None]:
+        before, seq = len(self.puts), self.seq
+        result, error = None, None
+        try:
+            result = work(MongoTransaction(self))
+        except Exception as raised:
+            error = raised
+        if self.trouble is not None:  # whatever the work made of it
+            raise self.trouble
+        if error is not None:
+            if self.flushed > before:
+                raise Spoilt from error
+            self._forget(before, seq)
+        return result, error
+
+    def _forget(self, before: int, seq: int) -> None:
+        """Take back puts that the server has not seen."""
+        for put in self.puts[before:]:
+            self.latest[put.version.type, put.version.id].pop()
+        del self.puts[before:]
+        self.seq = seq
+
+    def commit(self) -> None:
+        session = self._session
+        assert session is not None
+        if not self.puts:
+            self.abort()
+            return
+        self.flush()
+        self.guarded(
+            lambda: self._commits.update_one({"_id": "last"}, {"$set": {"seq": self.seq}}, session=session)
+        )
+        deadline = time.monotonic() + COMMIT_SECONDS
+        while True:
+            try:
+                session.commit_transaction()
+                break
+            except PyMongoError as error:
+                # to ask again is safe; to run the works again would not be: it may have been committed
+                if not error.has_error_label("UnknownTransactionCommitResult"):
+                    raise translated(error) from error
+                if time.monotonic() > deadline:
+                    raise unavailable(error) from error
+                time.sleep(0.05)
+        session.end_session()
+        self._session = None
+
+    def abort(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            with contextlib.suppress(PyMongoError):  # the server ends what it hears no more of
+                if session.in_transaction:
+                    session.abort_transaction()
+                session.end_session()
+
+    def close(self) -> None:
+        self.abort()
+
+    def guarded(self, use: Callable[[], T]) -> T:
+        """Any error of the server's ends the transaction, whatever the work would make of it."""
+        if self.trouble is not None:
+            raise self.trouble
+        try:
+            return use()
+        except PyMongoError as error:
+            self.trouble = translated(error)
+            raise self.trouble from error
+
+    def flush(self, *types: str) -> None:
+        """Send what has been put and is not with the server yet, if any of it is of these types."""
+        waiting = self.puts[self.flushed :]
+        if waiting and (not types or any(put.version.type in types for put in waiting)):
+            self.guarded(lambda: self._send(waiting))
+            self.flushed = len(self.puts)
+
+    def _send(self, waiting: Sequence[Put]) -> None:
+        documents = {put.version.seq: put.document for put in waiting}
+        ended: list[UpdateOne] = []
+        for put in waiting:
+            seq, before = put.version.seq, put.before
+            if before in documents:
+                if documents[before]["body"] is not None:
+                    documents[before]["until"] = seq
+            elif before is not None:
+                # a deletion has no time in which it was found: its until stays its own
+                ended.append(UpdateOne({"_id": before, "until": CURRENT}, {"$set": {"until": seq}}))
+        try:
+            self.reader.versions.insert_many(list(documents.values()), session=self._session)
+        except BulkWriteError as error:
+            if all(each.get("code") == DUPLICATE_KEY for each in error.details.get("writeErrors", ())):
+                self.trouble = Spoilt()
+                raise self.trouble from FhirError("conflict", "The resource has been changed in the meantime")
+            raise
+        if ended:
+            self.reader.versions.bulk_write(ended, ordered=False, session=self._session)
+        stamps: dict[str, Document] = {}
+        for put in waiting:
+            if put.extent > DAY:
+                self._lasting(put)
+            for patient in put.patients:
+                stamps.setdefault(patient, {})[put.version.type] = put.version.seq
+        if stamps:
+            changes = [UpdateOne({"_id": of}, {"$set": seqs}, upsert=True) for of, seqs in stamps.items()]
+            self.reader.stamps.bulk_write(changes, ordered=False, session=self._session)
+
+    def document(self, type: str, id: str) -> Document | None:
+        """The current version of a resource as it was before the group: nobody else can change it now."""
+        of = (type, id)
+        if of not in self.seen:
+            self.seen[of] = self.guarded(lambda: self.reader.document(type, id))
+        return self.seen[of]
+
+    def _lasting(self, put: Put) -> None:
+        which = {"_id": extent_id(put.version.type, put.document["patient"] or "")}
+        change = {"$max": {"extent": put.extent}}
+        self.reader.extents.update_one(which, change, upsert=True, session=self._session)
+
+
+class MongoTransaction:
+    """What one work does. Its puts wait in the ledger until a search has to see them, or for the commit."""
+
+    def __init__(self, ledger: MongoLedger) -> None:
+        self._ledger = ledger
+
+    def read(self, type: str, id: str) -> Version | None:
+        put = self._ledger.latest.get((type, id))
+        if put:
+            return put[-1].version
+        found = self._ledger.document(type, id)
+        return stored(found) if found else None
+
+    def vread(self, type: str, id: str, version: int) -> Version | None:
+        ledger = self._ledger
+        for put in ledger.latest.get((type, id), ()):
+            if put.version.version == version:
+                return put.version
+        return ledger.guarded(lambda: ledger.reader.numbered(type, id, version))
+
+    def search(self, query: Query) -> tuple[Version, ...]:
+        ledger = self._ledger
+        ledger.flush(query.type)
+        return ledger.guarded(lambda: ledger.reader.find(query, ledger.seq)).versions
+
+    def heads(self, patient: str, types: Sequence[str]) -> tuple[Head, ...]:
+        ledger = self._ledger
+        ledger.flush(*types)
+        return tuple(ledger.guarded(lambda: ledger.reader.heads(patient, types)))
+
+    def timeline(
+        self,
+        patient: str,
+        codes: Sequence[str],
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        newest: int | None = None,
+        oldest: int | None = None,
+    ) -> list[bytes]:
+        ledger = self._ledger
+        ledger.flush("Observation")
+        ends = (since, until, newest, oldest)
+        return ledger.guarded(lambda: ledger.reader.timeline(patient, codes, *ends))
+
+    def stamp(self, patient: str) -> tuple[int, ...]:
+        ledger = self._ledger
+        if patient not in ledger.stamps:
+            ledger.stamps[patient] = ledger.guarded(lambda: ledger.reader.stamp(patient))
+        stamps = dict(ledger.stamps[patient])
+        for put in ledger.puts:
+            if patient in put.patients:
+                stamps[put.version.type] = put.version.seq
+        return tuple(stamps.get(type, 0) for type in STAMPED)
+
+    def put(self, version: Version, values: Values | None) -> Version:
+        ledger = self._ledger
+        before = self._before(version)
+        found_by = None if values is None else tidy(values)
+        numbered = Version(
+            version.type,
+            version.id,
+            version.version,
+            version.updated,
+            version.method,
+            version.body,
+            ledger.seq + 1,
+        )
+        made = document(numbered, found_by)
+        patients = {made["patient"], before["patient"] if before else None} - {None}
+        put = Put(
+            numbered,
+            made,
+            found_by.extent if found_by else 0,
+            before["_id"] if before else None,
+            frozenset(patients if version.type in STAMPED else ()),
+        )
+        ledger.seq += 1
+        ledger.puts.append(put)
+        ledger.latest.setdefault((version.type, version.id), []).append(put)
+        return numbered
+
+    def _before(self, version: Version) -> Document | None:
+        """The version that this one follows.
+
+        That a first version is the first is left to the unique index.
+        """
+        puts = self._ledger.latest.get((version.type, version.id))
+        if puts:
+            before: Document | None = puts[-1].document
+        elif version.version == 1:
+            return None
+        else:
+            before = self._ledger.document(version.type, version.id)
+        if version.version != (before["version"] if before else 0) + 1:
+            raise FhirError("conflict", "The resource has been changed in the meantime")
+        return before
+
+
+def translated(error: PyMongoError) -> Exception:
+    """Conflict where running the group again may succeed, otherwise the store's refusal."""
+    gone = isinstance(error, ServerSelectionTimeoutError)
+    if not gone and error.has_error_label("TransientTransactionError"):
+        return Conflict()
+    return unavailable(error)
+
+
+def unavailable(error: PyMongoError) -> FhirError:
+    """The store's refusal for an error of the driver's: its kind, since its text may quote what was sent."""
+    return FhirError("unavailable", f"The database cannot be used: {type(error).__name__}")
