@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -29,7 +29,7 @@ from rules.plans import time_of
 # From here on, reading the entries would keep the event loop from its other clients.
 _MANY = 50
 # Entries of a batch under way at a time: enough to fill the store's group commits.
-_TOGETHER = 64
+_TOGETHER = 128
 _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "GET": 3, "HEAD": 3}
 _CHANGES = {"POST": create.change, "PUT": update.change, "DELETE": delete.change}
 _HEADERS = {
@@ -164,8 +164,7 @@ async def _batch(service: Service, request: Request, sent: list[Any]) -> list[di
             answers[index] = _failed(inside(refused, f"Bundle.entry[{index}]"))
     failures = 0
     for group in _groups(entries):
-        results = await asyncio.gather(*(_run(service, entry) for entry in group), return_exceptions=True)
-        for entry, result in zip(group, results, strict=True):
+        for entry, result in zip(group, await _together(service, group), strict=True):
             if isinstance(result, BaseException):
                 error = _as_error(result)
                 failures += error.category == "unavailable"
@@ -187,19 +186,21 @@ def _refuse_links(entry: Entry, full_urls: Counter[str]) -> None:
                 )
 
 
-def _groups(entries: Sequence[Entry]) -> list[list[Entry]]:
-    """Entries of one method that may run at the same time, deletes first and reads last.
+def _groups(entries: list[Entry]) -> list[list[Entry]]:
+    """The entries by method, deletes first and reads last; Observations in the order they were taken in."""
+    ordered = sorted(entries, key=lambda entry: (_ORDER[entry.request.method], _taken(entry)))
+    return [list(group) for _, group in groupby(ordered, key=lambda entry: _ORDER[entry.request.method])]
 
-    They reach the store in the order of a group, and Observations are judged in the order they were taken in.
-    """
-    groups: list[list[Entry]] = []
-    for entry in sorted(entries, key=lambda entry: (_ORDER[entry.request.method], _taken(entry))):
-        last = groups[-1] if groups else []
-        if last and len(last) < _TOGETHER and last[0].request.method == entry.request.method:
-            last.append(entry)
-        else:
-            groups.append([entry])
-    return groups
+
+async def _together(service: Service, group: list[Entry]) -> list[dict[str, Any] | BaseException]:
+    """Several at a time; they reach the store in the order of the group."""
+    window = asyncio.Semaphore(_TOGETHER)
+
+    async def run(entry: Entry) -> dict[str, Any]:
+        async with window:
+            return await _run(service, entry)
+
+    return await asyncio.gather(*map(run, group), return_exceptions=True)
 
 
 def _taken(entry: Entry) -> int:
