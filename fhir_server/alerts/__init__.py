@@ -58,22 +58,12 @@ _BUGS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, Re
 
 async def prepare(resources: Iterable[dict[str, Any]]) -> None:
     """Load what judging these needs and takes seconds to load, before they hold up a transaction."""
-    if not all(_everyday(resource) for resource in resources if resource.get("resourceType") in _MEASURED):
-        await asyncio.to_thread(ucum.load)
-
-
-_MEASURED = frozenset(("Observation", "CarePlan", "Goal"))
-
-
-def _everyday(tree: Any) -> bool:
-    """Whether every unit in the tree is converted without the library."""
-    if isinstance(tree, list):
-        return all(_everyday(item) for item in tree)
-    if not isinstance(tree, dict):
-        return True
-    if "code" in tree and "value" in tree and tree.get("system") == plans.UCUM:
-        return ucum.everyday(str(tree["code"]))
-    return all(_everyday(item) for item in tree.values())
+    for resource in resources:
+        if resource.get("resourceType") == "Observation" and not all(
+            map(ucum.everyday, plans.units_of(resource))
+        ):
+            await asyncio.to_thread(ucum.load)
+            return
 
 
 def check_plan(resource: dict[str, Any]) -> list[Issue]:

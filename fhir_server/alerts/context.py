@@ -5,10 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
 from fhir_server.alerts.desk import Desk
-from fhir_server.alerts.observed import Change
+from fhir_server.alerts.observed import Change, patient_of
+from fhir_server.resource_json import decode_stored
 from rules.plans import JUDGED, Coding, Reading, Rule, Verdict, judge, readings, time_of
 from terminology import ucum
 
@@ -29,7 +30,7 @@ def series(desk: Desk, patient: str, rules: Sequence[Rule], changes: Sequence[Ch
     changed = {change.id for change in changes}
     codes = rules[0].codes
     own = [r for change in changes if change.observation for r in _own(change, codes)]
-    around = _counted(_around(desk, patient, rules, changes), codes)
+    around = _around(desk, patient, rules, changes)
     return _sorted([*own, *(reading for reading in around if reading.id not in changed)])
 
 
@@ -55,59 +56,81 @@ def count_normal_since(desk: Desk, patient: str, rule: Rule, since: int, until: 
 
     After the last reading in a zone they are all normal: each was judged when it came.
     """
-    want = rule.auto_resolve
-    found = desk.observations(patient, rule.codes, since=since + 1, until=until)
-    distinct = {(r.time, r.value) for r in _counted(found, rule.codes) if _comparable(rule, r)}
-    return min(len({time for time, _ in distinct}), want) if distinct else 0
+    found = _read(desk, patient, rule.codes, since=since + 1, until=until)
+    return len({reading.time for reading in found if _comparable(rule, reading)})
 
 
 def _own(change: Change, codes: frozenset[Coding]) -> Iterable[Reading]:
     return readings(change.observation or {}, codes, change.time)
 
 
-def _around(
-    desk: Desk, patient: str, rules: Sequence[Rule], changes: Sequence[Change]
-) -> Iterable[dict[str, Any]]:
-    """Observations that the judged ones look at, and later ones that look at the changed."""
+def _around(desk: Desk, patient: str, rules: Sequence[Rule], changes: Sequence[Change]) -> list[Reading]:
+    """Readings that the judged ones look at, and later ones that look at the changed."""
     codes = rules[0].codes
     times = [time for change in changes for time in (*change.times, change.time)]
     first, last = min(times), max(times)
     # alone a reading matters to any rule; where one was taken back, a copy may have to speak in its place
     again = {time for change in changes if not change.fresh for time in change.times}
-    found = [o for t in sorted(again) for o in desk.observations(patient, codes, since=t, until=t)]
+    found = [r for t in sorted(again) for r in _read(desk, patient, codes, since=t, until=t)]
     start, reach = min(rule.start(first) for rule in rules), max(rule.reach(last) for rule in rules)
     if (start, reach) != (first, last):
-        found += desk.observations(patient, codes, since=start, until=reach)
+        found += _read(desk, patient, codes, since=start, until=reach)
     if count_back := max(rule.count_back for rule in rules):
-        found += _nearest(desk, patient, codes, count_back, first, back=True)
-        found += _nearest(desk, patient, codes, count_back, last, back=False)
-    return {observation["id"]: observation for observation in found}.values()
+        found += _nearest(desk, patient, codes, count_back, until=first)
+        found += _nearest(desk, patient, codes, count_back, since=last)
+        found = list(dict.fromkeys(found))
+    return found
 
 
 def _nearest(
-    desk: Desk, patient: str, codes: frozenset[Coding], count: int, time: int, *, back: bool
-) -> list[dict[str, Any]]:
-    """Enough Observations before (or after) a time that `count` distinct ones of them count."""
+    desk: Desk,
+    patient: str,
+    codes: frozenset[Coding],
+    count: int,
+    *,
+    since: int | None = None,
+    until: int | None = None,
+) -> list[Reading]:
+    """Enough readings up to (or from) a time that `count` distinct ones lie beyond it, if there are any."""
     ask = count + 4
     while True:
-        if back:
-            found = desk.observations(patient, codes, until=time, newest=ask)
-        else:
-            found = desk.observations(patient, codes, since=time, oldest=ask)
-        counted = {(r.time, r.value) for r in _counted(found, codes) if r.time != time}
-        if len(found) < ask or len(counted) >= count:
+        newest, oldest = (ask, None) if since is None else (None, ask)
+        bodies = desk.tx.timeline(
+            patient, _texts(codes), since=since, until=until, newest=newest, oldest=oldest
+        )
+        found = _parsed(bodies, patient, codes)
+        beyond = {(r.time, r.value) for r in found if r.time not in (since, until)}
+        if len(bodies) < ask or len(beyond) >= count:
             return found
         ask *= 4
 
 
-def _counted(observations: Iterable[dict[str, Any]], codes: frozenset[Coding]) -> list[Reading]:
-    """The readings of those Observations whose status counts and that say when they were taken."""
-    return [
-        reading
-        for observation in observations
-        if observation.get("status") in JUDGED and (time := time_of(observation)) is not None
-        for reading in readings(observation, codes, time)
-    ]
+def _read(
+    desk: Desk, patient: str, codes: frozenset[Coding], *, since: int | None, until: int | None
+) -> list[Reading]:
+    return _parsed(desk.tx.timeline(patient, _texts(codes), since=since, until=until), patient, codes)
+
+
+@lru_cache(maxsize=1024)
+def _texts(codes: frozenset[Coding]) -> tuple[str, ...]:
+    return tuple(sorted({code for _, code in codes}))
+
+
+def _parsed(bodies: Iterable[bytes], patient: str, codes: frozenset[Coding]) -> list[Reading]:
+    return [reading for body in bodies for reading in _counted(body, patient, codes)]
+
+
+@lru_cache(maxsize=16_384)
+def _counted(body: bytes, patient: str, codes: frozenset[Coding]) -> tuple[Reading, ...]:
+    """The readings of an Observation that is the patient's, of a status that counts, and says its time.
+
+    Remembered by content: the next reading looks at the same ones again.
+    """
+    observation = decode_stored(body)
+    time = time_of(observation)
+    if time is None or observation.get("status") not in JUDGED or patient_of(observation) != patient:
+        return ()
+    return tuple(readings(observation, codes, time))
 
 
 def _sorted(found: Iterable[Reading]) -> list[Reading]:

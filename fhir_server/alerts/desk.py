@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from fhir_server.alerts.memory import Learned, Memory
-from fhir_server.alerts.observed import patient_of
 from fhir_server.instants import instant, microseconds
 from fhir_server.resource_json import decode_stored
 from fhir_server.search.query import And, Match, Node, Query, Sort, Test
@@ -89,29 +88,6 @@ class Desk:
         """The Tasks whose focus is the Flag."""
         focus = Match("reference", "focus", (Test("type", "=", "Flag"), Test("id", "=", flag["id"])))
         return self.search(Query("Task", focus, count=50))
-
-    def observations(
-        self,
-        patient: str,
-        codes: Iterable[tuple[str, str]],
-        *,
-        since: int | None = None,
-        until: int | None = None,
-        newest: int | None = None,
-        oldest: int | None = None,
-    ) -> list[dict[str, Any]]:
-        """Observations in the patient's compartment with any of these codes (whatever the system), taken in
-        [since, until] (microseconds); `newest` or `oldest` gives only that many from that end."""
-        found = self.tx.timeline(
-            patient,
-            sorted({code for _, code in codes}),
-            since=since,
-            until=until,
-            newest=newest,
-            oldest=oldest,
-        )
-        read = (decode_stored(version.body) for version in found if version.body)
-        return [observation for observation in read if patient_of(observation) == patient]
 
 
 def _patient(param: str, id: str) -> Match:

@@ -94,8 +94,8 @@ class Transaction(Protocol):
         until: int | None = None,
         newest: int | None = None,
         oldest: int | None = None,
-    ) -> tuple[Version, ...]:
-        """Current Observations in the patient's compartment by the codes of their `combo-code` tokens.
+    ) -> list[bytes]:
+        """The bodies of current Observations in the patient's compartment with such a `combo-code`.
 
         Those whose moment is in [since, until] (microseconds); `newest` or `oldest`: only that many from that
         end. In no particular order. A search could say the same; every reading asks this, so it is one range.

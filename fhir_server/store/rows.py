@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from fhir_server.search.query import Values
@@ -56,6 +57,7 @@ def _distinct(table: str, given: tuple[tuple[Any, ...], ...]) -> list[tuple[Any,
     return list({tuple(cell or "" for cell in row) for row in given})
 
 
+@lru_cache(maxsize=10_000)
 def patient_key(patient: str) -> int:
     """48 bits that stand for a patient in indexes; whoever uses one compares the patient itself as well."""
     return int.from_bytes(hashlib.blake2b(patient.encode(), digest_size=6).digest(), "big")

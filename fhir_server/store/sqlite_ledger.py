@@ -189,7 +189,7 @@ class SqliteTransaction:
         until: int | None = None,
         newest: int | None = None,
         oldest: int | None = None,
-    ) -> tuple[Version, ...]:
+    ) -> list[bytes]:
         self.flush()
         return self._ledger.guarded(
             lambda connection: sqlite_patient.timeline(

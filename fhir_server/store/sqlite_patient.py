@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from functools import lru_cache
 
-from fhir_server.store.base import STAMPED, Head, Version
+from fhir_server.store.base import STAMPED, Head
 from fhir_server.store.rows import patient_key
 from fhir_server.store.sql import MISSING
 from fhir_server.store.sqlite_schema import CURRENT
@@ -45,16 +45,17 @@ def timeline(
     until: int | None,
     newest: int | None,
     oldest: int | None,
-) -> tuple[Version, ...]:
-    """Current Observations with these codes and moments, from one end only so many."""
+) -> list[bytes]:
+    """Bodies of current Observations with these codes and moments, from one end only so many."""
     limit = newest if newest is not None else oldest
     low = MISSING + 1 if since is None else since
     high = CURRENT if until is None else until
     shared = (patient_key(patient), low, high, -1 if limit is None else limit, patient)
     rows = connection.execute(_timeline(len(codes), newest is not None), (*shared, *codes)).fetchall()
     found = {row[1]: row for row in rows}  # an Observation may be in the walks of two codes
-    ordered = sorted(found.values(), reverse=newest is not None)
-    return tuple(Version("Observation", *row[2:], seq=row[1]) for row in ordered[:limit])
+    if limit is not None and len(found) > limit:
+        return [body for *_, body in sorted(found.values(), reverse=newest is not None)[:limit]]
+    return [body for *_, body in found.values()]
 
 
 @lru_cache(maxsize=64)
@@ -62,7 +63,7 @@ def _timeline(codes: int, newest_first: bool) -> str:
     """A walk along the timeline for each code in the order of moments, ended by the limit."""
     order = "DESC" if newest_first else "ASC"
     walk = (
-        "SELECT d.moment, v.seq, v.id, v.version, v.updated, v.method, b.body FROM timeline AS d"
+        "SELECT d.moment, d.seq, b.body FROM timeline AS d"
         " CROSS JOIN version AS v ON v.seq = d.seq CROSS JOIN body AS b ON b.seq = d.seq"
         " WHERE d.patient = ?1 AND d.code = ?{} AND d.moment BETWEEN ?2 AND ?3"
         f" AND d.param = {_COMBO_CODE} AND v.until = {CURRENT} AND v.patient = ?5"

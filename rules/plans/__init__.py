@@ -3,7 +3,7 @@
 from rules.plans.explain import rule_text, verdict_text
 from rules.plans.judge import Technical, Verdict, judge
 from rules.plans.plan import Plan, in_force, read_plan
-from rules.plans.reading import JUDGED, Reading, codes_of, instant, readings, time_of
+from rules.plans.reading import JUDGED, Reading, codes_of, instant, readings, time_of, units_of
 from rules.plans.rule import Rule, make_rules
 from rules.plans.text import Text
 from rules.plans.threshold import UCUM, Coding, Problem, Threshold, read_goal
@@ -33,5 +33,6 @@ __all__ = [
     "readings",
     "rule_text",
     "time_of",
+    "units_of",
     "verdict_text",
 ]

@@ -97,6 +97,14 @@ def _carries(element: dict[str, Any], codes: frozenset[Coding]) -> bool:
     return False
 
 
+def units_of(observation: dict[str, Any]) -> Iterator[str]:
+    """The units of the values that the Observation carries."""
+    for element in (observation, *_components(observation)):
+        quantity = element.get("valueQuantity")
+        if isinstance(quantity, dict):
+            yield unit_of(quantity)
+
+
 def _has_value(element: dict[str, Any]) -> bool:
     return "dataAbsentReason" in element or any(key.startswith("value") for key in element)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from rules.plans.text import Text
@@ -41,12 +42,10 @@ class Window:
 
     def start(self, time: int) -> int:
         """The first instant that a window ending at `time` contains."""
-        if self.unit in _EXACT:
-            return time - int(self.value * _EXACT[self.unit])
-        local = (EPOCH + timedelta(microseconds=time)).astimezone(ZONE)
-        return (self._earlier(local).astimezone(UTC) - EPOCH) // MICROSECOND
+        return _start(self, time)
 
-    def _earlier(self, local: datetime) -> datetime:
+    def earlier(self, local: datetime) -> datetime:
+        """That much before a local time, by the calendar."""
         if self.unit in ("d", "wk"):
             return local - timedelta(days=float(self.value * _CALENDAR[self.unit]))
         months = local.year * 12 + local.month - 1 - int(self.value) * (12 if self.unit == "a" else 1)
@@ -69,6 +68,15 @@ class Window:
     def text(self) -> Text:
         shown = f"{self.value.normalize():f}"
         return Text(f"{shown.replace('.', ',')} {_NAMES[self.unit].nb}", f"{shown} {_NAMES[self.unit].en}")
+
+
+@lru_cache(maxsize=4096)
+def _start(window: Window, time: int) -> int:
+    """Asked several times for each reading and rule, hence remembered."""
+    if window.unit in _EXACT:
+        return time - int(window.value * _EXACT[window.unit])
+    local = (EPOCH + timedelta(microseconds=time)).astimezone(ZONE)
+    return (window.earlier(local).astimezone(UTC) - EPOCH) // MICROSECOND
 
 
 def read_window(value: Decimal, unit: str) -> Window | None:
