@@ -17,8 +17,10 @@ from fhir_server.interactions import create, delete, update
 from fhir_server.interactions.entries import full_url, location, response_of, status_line
 from fhir_server.interactions.incoming import read_criteria
 from fhir_server.interactions.outgoing import answer
+from fhir_server.interactions.read import show
 from fhir_server.interactions.routes import ROUTES, Place, match
 from fhir_server.interactions.search import read_search
+from fhir_server.interactions.vread import is_version
 from fhir_server.references import conditional, references
 from fhir_server.resource_json import decode, encode
 from fhir_server.store.base import Transaction
@@ -86,15 +88,15 @@ async def _transaction(service: Service, request: Request, sent: list[Any]) -> l
         for entry in reads:
             _check_read(tx, entry)
 
-    outcomes = await commit(service, changes, request.base, hold_reads) if changes else []
+    outcomes = await commit(service, changes, request.base, hold_reads)
     answers: dict[int, dict[str, Any]] = {}
     for entry, outcome in zip((entry for entry in entries if entry.writes), outcomes, strict=True):
         answers[entry.index] = _answered(entry, answer(entry.request, outcome))
     for entry in reads:
         try:
             answers[entry.index] = await _run(service, entry)
-        except FhirError as error:
-            raise inside(error, entry.where) from None
+        except FhirError as error:  # the writes stand: whatever happened since is this entry's own
+            answers[entry.index] = _failed(inside(error, entry.where))
     return [answers[index] for index in range(len(sent))]
 
 
@@ -143,11 +145,22 @@ def _change(service: Service, entry: Entry, full_urls: Counter[str]) -> Change:
 
 def _check_read(tx: Transaction, entry: Entry) -> None:
     """A transaction whose read would fail is refused while it still can be."""
-    if entry.place.template == "{type}/{id}":
-        found = tx.read(entry.place.type, entry.place.id)
-        if found is None or found.deleted:
-            error = FhirError("deleted" if found else "not-found", f"There is no such {entry.place.type}")
-            raise inside(error, entry.where)
+    place = entry.place
+    match place.template:
+        case "{type}/{id}":
+            found = tx.read(place.type, place.id)
+        case "{type}/{id}/_history/{version}" if is_version(place.version):
+            found = tx.vread(place.type, place.id, int(place.version))
+        case "{type}/{id}/_history" if tx.read(place.type, place.id):
+            return
+        case "{type}/{id}/_history" | "{type}/{id}/_history/{version}":
+            found = None
+        case _:
+            return
+    try:
+        show(entry.request, found)
+    except FhirError as error:
+        raise inside(error, entry.where) from None
 
 
 async def _batch(service: Service, request: Request, sent: list[Any]) -> list[dict[str, Any]]:
