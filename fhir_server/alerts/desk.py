@@ -65,13 +65,13 @@ class Desk:
         version = self.tx.read(type, id)
         return decode_stored(version.body) if version and version.body else None
 
+    def latest(self, resource: dict[str, Any]) -> dict[str, Any]:
+        """The resource with what this transaction has made of it."""
+        return self._changed.get((resource["resourceType"], resource["id"]), resource)
+
     def search(self, query: Query) -> list[dict[str, Any]]:
-        """Matches of the query as they were put, each with the changes of this transaction."""
-        found = []
-        for version in self.tx.search(query):
-            if version.body:
-                found.append(self._changed.get((version.type, version.id)) or decode_stored(version.body))
-        return found
+        """Matches of the query as they were put; see `latest`."""
+        return [decode_stored(version.body) for version in self.tx.search(query) if version.body]
 
     def flags(self, patient: str, *, rule: str | None = None, active: bool = True) -> list[dict[str, Any]]:
         """The patient's Flags, newest first where they are not just the active ones."""
@@ -87,7 +87,7 @@ class Desk:
     def tasks_of(self, flag: dict[str, Any]) -> list[dict[str, Any]]:
         """The Tasks whose focus is the Flag."""
         focus = Match("reference", "focus", (Test("type", "=", "Flag"), Test("id", "=", flag["id"])))
-        return self.search(Query("Task", focus, count=50))
+        return [self.latest(task) for task in self.search(Query("Task", focus, count=50))]
 
 
 def _patient(param: str, id: str) -> Match:

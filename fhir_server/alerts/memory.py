@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from rules.plans import Coding, Plan, Problem, Rule
 
@@ -29,10 +30,10 @@ class PatientRules:
 
 @dataclass(slots=True)
 class Learned:
-    """Patient -> the stamp it held at, and what held: the rules; that no Flag of theirs is active."""
+    """Patient -> the stamp it held at, and what held: the rules; the engine's active Flags, by rule."""
 
     rules: dict[str, tuple[tuple[int, ...], PatientRules]] = field(default_factory=dict)
-    quiet: dict[str, int] = field(default_factory=dict)
+    flags: dict[str, tuple[int, dict[str, dict[str, Any]]]] = field(default_factory=dict)
 
 
 class Memory(Learned):
@@ -40,14 +41,14 @@ class Memory(Learned):
 
     __slots__ = ("size",)
 
-    def __init__(self, size: int = 5000) -> None:
+    def __init__(self, size: int = 2000) -> None:
         super().__init__()
         self.size = size
 
     def keep(self, learned: Learned) -> None:
         """Take over what a transaction that is now committed has learnt."""
         self.rules.update(learned.rules)
-        self.quiet.update(learned.quiet)
-        for kept in (self.rules, self.quiet):
+        self.flags.update(learned.flags)
+        for kept in (self.rules, self.flags):
             while len(kept) > self.size:
-                kept.pop(next(iter(kept)), None)
+                kept.pop(next(iter(kept)))

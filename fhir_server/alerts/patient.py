@@ -33,14 +33,17 @@ def rules_of(desk: Desk, patient: str) -> PatientRules:
 
 
 def active_flags(desk: Desk, patient: str) -> dict[str, dict[str, Any]]:
-    """The engine's active Flags of the patient, by rule; that there are none, as mostly, is remembered."""
+    """The engine's active Flags of the patient, by rule. Read only, like all that is remembered."""
     stamp = desk.stamp(patient)[_FLAG]
-    if stamp == 0 or desk.memory.quiet.get(patient) == stamp:
+    if stamp == 0:
         return {}
-    flags = {key: flag for flag in desk.flags(patient) if (key := rule_of(flag))}
-    if not flags:
-        desk.learned.quiet[patient] = stamp
-    return flags
+    if patient in desk.memory.flags and desk.memory.flags[patient][0] == stamp:
+        flags = desk.memory.flags[patient][1]
+    else:
+        flags = {key: flag for flag in desk.flags(patient) if (key := rule_of(flag))}
+        desk.learned.flags[patient] = (stamp, flags)
+    latest = {key: desk.latest(flag) for key, flag in flags.items()}
+    return {key: flag for key, flag in latest.items() if flag.get("status") == "active"}
 
 
 def _compile(desk: Desk, patient: str) -> PatientRules:

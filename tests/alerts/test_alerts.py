@@ -246,6 +246,22 @@ class TestPeople:
         ward.read(SPO2, 85, "2026-11-21")
         assert len(ward.messages()) == 1
 
+    def test_completing_the_task_and_a_red_reading_in_one_bundle_is_a_new_alert(self, ward):
+        ward.plan(*YELLOW_RED)
+        ward.read(SPO2, 85, "2026-11-20")
+        ward.read(SPO2, 85, "2026-11-20T09:00:00+01:00")
+        (task,) = ward.found("Task", patient="p")
+        done = {
+            "resource": {**task, "status": "completed"},
+            "request": {"method": "PUT", "url": f"Task/{task['id']}"},
+        }
+        red = observation(SPO2, 84, "2026-11-21T08:00:00+01:00")
+        new = {"resource": red, "request": {"method": "POST", "url": "Observation"}}
+        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [done, new]}
+        assert ward.fhir.post("/", encode(bundle)).status_code == 200
+        assert len(ward.flags("inactive")) == len(ward.flags("active")) == 1
+        assert len(ward.messages()) == 2
+
 
 class TestLateAmendedAndRepeated:
     def test_a_late_reading_is_judged_at_its_own_time(self, ward):
