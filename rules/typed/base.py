@@ -1,0 +1,140 @@
+"""What all parts of the typing share: diagnostics, scopes, types as written, operators by overload."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rules.language import nodes as n
+from rules.language.errors import Diagnostic
+from rules.typed.conversion import Conversions
+from rules.typed.model import Models
+from rules.typed.signatures import overloads
+from rules.typed.tree import Typed, null
+from rules.typed.types import (
+    ANY,
+    ChoiceOf,
+    IntervalOf,
+    ListOf,
+    Type,
+    choice_of,
+    tuple_of,
+)
+
+
+class Typing:
+    """One library being typed. After a finding the work goes on with a null in place of what was wrong."""
+
+    def __init__(self, models: Models) -> None:
+        self.models = models
+        self.conversions = Conversions(models)
+        self.problems: list[Diagnostic] = []
+        self.scopes: list[dict[str, Typed]] = []
+        # The element type whose elements are names of their own, innermost last (sort by, FHIRPath's $this).
+        self.this: list[Typed] = []
+
+    # Findings
+
+    def error(self, at: n.At, message: str, kind: str = "semantic") -> Typed:
+        self.problems.append(Diagnostic(at.line, at.column, kind, message))
+        return Typed("Null", ANY, [], {"error": True}, at)
+
+    # Scopes
+
+    @contextmanager
+    def scope(self, names: dict[str, Typed]) -> Iterator[None]:
+        self.scopes.append(names)
+        try:
+            yield
+        finally:
+            self.scopes.pop()
+
+    def local(self, name: str) -> Typed | None:
+        for names in reversed(self.scopes):
+            if name in names:
+                return names[name]
+        return None
+
+    # Types
+
+    def type_of(self, node: n.TypeNode) -> Type:
+        if isinstance(node, n.TupleType):
+            return tuple_of({name: self.type_of(type_) for name, type_ in node.elements})
+        if isinstance(node, n.GenericType):
+            arguments = [self.type_of(argument) for argument in node.arguments]
+            if node.name == "List":
+                return ListOf(arguments[0])
+            return IntervalOf(arguments[0]) if node.name == "Interval" else choice_of(*arguments)
+        found = self.models.find(node.parts)
+        if found is None:
+            self.error(node.at, f"there is no type {'.'.join(node.parts)}")
+            return ANY
+        return found
+
+    # Nodes
+
+    def expression(self, node: n.Expression) -> Typed:
+        method = getattr(self, f"_{type(node).__name__.lower()}")
+        found: Typed = method(node)
+        return found
+
+    def converted(self, node: Typed, target: Type, at: n.At) -> Typed:
+        """The node as the target type, or an error."""
+        if self.conversions.cost(node.type, target) is None:
+            return self.error(at, f"expected {target}, found {node.type}")
+        return self.conversions.convert(node, target)
+
+    def operator(self, op: str, operands: Sequence[Typed], at: n.At, **fields: Any) -> Typed:
+        """The ELM node of an operator, its operands converted to the overload that fits best."""
+        signatures = overloads(op)
+        match = self.conversions.resolve(signatures, [operand.type for operand in operands])
+        if match is None:
+            if any("error" in operand.fields for operand in operands):
+                return null(at)
+            types = ", ".join(str(operand.type) for operand in operands)
+            return self.error(at, f"{op} does not take ({types})")
+        pairs = zip(operands, match.operands, strict=True)
+        converted = [self.conversions.convert(operand, target) for operand, target in pairs]
+        fields = {name: value for name, value in fields.items() if value is not None}
+        return Typed(op, match.result, converted, fields, at)
+
+    def fits(self, op: str, operands: Sequence[Typed]) -> bool:
+        return self.conversions.resolve(overloads(op), [operand.type for operand in operands]) is not None
+
+    def common(self, nodes: Sequence[Typed]) -> tuple[Type, list[Typed]]:
+        """The type that all nodes can be brought to, a choice if need be, and the nodes brought there."""
+        type_: Type = ANY
+        for node in nodes:
+            type_ = self.conversions.join(type_, node.type, choice=True) or ANY
+        return type_, [self.conversions.convert(node, type_) for node in nodes]
+
+    def element(self, source: Typed, name: str, at: n.At) -> Typed:
+        """source.name; of a list, the names of its elements, flat."""
+        if isinstance(source.type, ListOf):
+            return self._element_of_each(source, name, at)
+        type_ = self._element_type(source.type, name)
+        if type_ is None:
+            if "error" in source.fields:
+                return source
+            return self.error(at, f"{source.type} has no element {name}")
+        return Typed("Property", type_, [source], {"path": name}, at)
+
+    def _element_type(self, type_: Type, name: str) -> Type | None:
+        if isinstance(type_, ChoiceOf):
+            found = [self.models.element(option, name) for option in type_.options]
+            known = [option for option in found if option is not None]
+            return choice_of(*known) if known else None
+        return self.models.element(type_, name)
+
+    def _element_of_each(self, source: Typed, name: str, at: n.At) -> Typed:
+        assert isinstance(source.type, ListOf)
+        type_ = self._element_type(source.type.element, name)
+        if type_ is None:
+            return self.error(at, f"{source.type.element} has no element {name}")
+        flat = type_ if isinstance(type_, ListOf) else ListOf(type_)
+        return Typed("PropertyOfEach", flat, [source], {"path": name}, at)
+
+
+def is_collection(type_: Type) -> bool:
+    return isinstance(type_, ListOf | IntervalOf)

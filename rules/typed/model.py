@@ -1,0 +1,125 @@
+"""What a data model says of its types; the System model is here, others are given as tables.
+
+https://cql.hl7.org/09-b-cqlreference.html#types-2
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from rules.typed.types import (
+    ANY,
+    BOOLEAN,
+    CODE,
+    CODESYSTEM,
+    DECIMAL,
+    QUANTITY,
+    STRING,
+    VOCABULARY,
+    IntervalOf,
+    ListOf,
+    Named,
+    TupleOf,
+    Type,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Class:
+    """A type of a model. `code_path` is where a retrieve looks for codes if it names no path."""
+
+    base: Named | None
+    elements: Mapping[str, Type] = field(default_factory=dict)
+    retrievable: bool = False
+    code_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """`patient` is the class that the Patient context is about."""
+
+    name: str
+    version: str | None
+    url: str
+    classes: Mapping[str, Class]
+    patient: str | None = None
+
+
+_VOCABULARY: Final = {"id": STRING, "version": STRING, "name": STRING}
+
+SYSTEM: Final = Model(
+    "System",
+    "1.0.0",
+    "urn:hl7-org:elm-types:r1",
+    {
+        "Any": Class(None),
+        **{name: Class(ANY) for name in ("Boolean", "Integer", "Long", "Decimal", "String")},
+        **{name: Class(ANY) for name in ("Date", "DateTime", "Time")},
+        "Quantity": Class(ANY, {"value": DECIMAL, "unit": STRING}),
+        "Ratio": Class(ANY, {"numerator": QUANTITY, "denominator": QUANTITY}),
+        "Code": Class(ANY, {"code": STRING, "system": STRING, "version": STRING, "display": STRING}),
+        "Concept": Class(ANY, {"codes": ListOf(CODE), "display": STRING}),
+        "Vocabulary": Class(ANY, _VOCABULARY),
+        "CodeSystem": Class(VOCABULARY, _VOCABULARY),
+        "ValueSet": Class(VOCABULARY, {**_VOCABULARY, "codesystems": ListOf(CODESYSTEM)}),
+    },
+)
+
+
+@dataclass(slots=True)
+class Models:
+    """The models that a library uses, System always among them."""
+
+    by_name: dict[str, Model] = field(default_factory=lambda: {"System": SYSTEM})
+
+    def find(self, parts: tuple[str, ...]) -> Named | None:
+        """The type of a name as written, qualified by its model or not; System comes last."""
+        if parts[0] in self.by_name and len(parts) > 1:
+            name = ".".join(parts[1:])
+            return Named(parts[0], name) if name in self.by_name[parts[0]].classes else None
+        name = ".".join(parts)
+        for model in reversed(self.by_name.values()):
+            if name in model.classes:
+                return Named(model.name, name)
+        return None
+
+    def ancestors(self, type_: Named) -> Iterator[Named]:
+        """The type, its base, and so on up to Any."""
+        at: Named | None = type_
+        while at is not None:
+            yield at
+            model = self.by_name.get(at.model)
+            known = model.classes.get(at.name) if model else None
+            at = known.base if known else (None if at == ANY else ANY)
+
+    def element(self, type_: Type, name: str) -> Type | None:
+        """The type of an element of a class, tuple or interval."""
+        if isinstance(type_, TupleOf):
+            return dict(type_.elements).get(name)
+        if isinstance(type_, IntervalOf):
+            return {"low": type_.point, "high": type_.point, "lowClosed": BOOLEAN, "highClosed": BOOLEAN}.get(
+                name
+            )
+        if isinstance(type_, Named):
+            for at in self.ancestors(type_):
+                model = self.by_name.get(at.model)
+                known = model.classes.get(at.name) if model else None
+                if known and name in known.elements:
+                    return known.elements[name]
+        return None
+
+    def is_subtype(self, type_: Type, of: Type) -> bool:
+        if type_ == of or of == ANY:
+            return True
+        if isinstance(type_, Named) and isinstance(of, Named):
+            return of in self.ancestors(type_)
+        if isinstance(type_, ListOf) and isinstance(of, ListOf):
+            return self.is_subtype(type_.element, of.element)
+        if isinstance(type_, IntervalOf) and isinstance(of, IntervalOf):
+            return self.is_subtype(type_.point, of.point)
+        if isinstance(type_, TupleOf) and isinstance(of, TupleOf):
+            mine, theirs = dict(type_.elements), dict(of.elements)
+            return mine.keys() == theirs.keys() and all(self.is_subtype(mine[k], theirs[k]) for k in mine)
+        return False
