@@ -124,7 +124,9 @@ class Line:
             current = self.active.flag["id"] if self.active else None
             flags = self.desk.flags(self.patient, rule=self.key, active=False)
             self._closed = [
-                episode_of(f) for f in flags if f["id"] != current and f.get("status") != "active"
+                episode_of(self.desk.latest(f))
+                for f in flags
+                if f["id"] != current and f.get("status") != "active"
             ]
         return next((e for e in (*self._ended, *self._closed) if observation in e.entries), None)
 
