@@ -79,7 +79,7 @@ async def commit(
     def work(tx: Transaction) -> tuple[list[Outcome], alerts.Learned]:
         unit = _Unit(tx, base, now)
         outcomes = unit.carry_out(drafts)
-        learned = alerts.follow_up(tx, unit.written, unit.put, service.new_id, now, service.rules)
+        learned = alerts.follow_up(tx, unit.written, unit.put, service.new_id, now, service.rules, base)
         if then:
             then(tx)
         return outcomes, learned

@@ -31,10 +31,12 @@ def follow_up(
     new_id: Callable[[], str],
     now: datetime,
     memory: Memory,
+    base: str = "",
 ) -> Learned:
     """Judge the Observations among `written`, mind what people did to Flags and Tasks; put what follows.
 
-    Returns what was learnt of the patients, to be kept in `memory` once the transaction is committed.
+    `base` is the server's own URL, below which a reference is local. Returns what was learnt of the patients,
+    to be kept in `memory` once the transaction is committed.
     """
     if not any(one.type in ("Observation", "Flag", "Task") for one in written):
         return Learned()
@@ -42,7 +44,7 @@ def follow_up(
     for one in written:
         if one.type in ("Flag", "Task"):
             person_acted(desk, one)
-    for patient, changes in changes_by_patient(written, now).items():
+    for patient, changes in changes_by_patient(written, base, now).items():
         saved = desk.saved()
         try:
             watch(desk, patient, changes)

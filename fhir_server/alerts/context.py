@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from fhir_server.alerts.desk import Desk
-from fhir_server.alerts.observed import Change, patient_of
+from fhir_server.alerts.observed import Change, is_about
 from fhir_server.resource_json import decode_stored
 from rules.plans import JUDGED, Coding, Reading, Rule, Verdict, judge, readings, time_of
 from terminology import ucum
@@ -128,7 +128,7 @@ def _counted(body: bytes, patient: str, codes: frozenset[Coding]) -> tuple[Readi
     """
     observation = decode_stored(body)
     time = time_of(observation)
-    if time is None or observation.get("status") not in JUDGED or patient_of(observation) != patient:
+    if time is None or observation.get("status") not in JUDGED or not is_about(observation, patient):
         return ()
     return tuple(readings(observation, codes, time))
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from fhir_server.alerts.desk import Desk
 from fhir_server.alerts.memory import Memory
-from fhir_server.alerts.observed import patient_of
+from fhir_server.alerts.observed import subject_of
 from fhir_server.alerts.patient import read_plan
 from fhir_server.errors import FhirError
 from fhir_server.store.base import Transaction
@@ -23,7 +23,8 @@ def explain(tx: Transaction, reference: str) -> str:
     care_plan = desk.read("CarePlan", id)
     if care_plan is None:
         raise FhirError("not-found", f"There is no CarePlan/{id}")
-    plan = read_plan(desk, patient_of(care_plan) or "", care_plan)
+    goals = frozenset(head.id for head in tx.heads(subject_of(care_plan), ("Goal",)))
+    plan = read_plan(desk, goals, care_plan)
     rules, problems = plans.make_rules([plan], ucum)
     status = str(care_plan.get("status"))
     lines = [f"{plan.reference} (status {status}{'' if status == 'active' else ': judges nobody'})", ""]

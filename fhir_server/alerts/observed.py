@@ -11,8 +11,7 @@ from typing import Any
 from fhir_server.instants import microseconds
 from rules.plans import JUDGED, Coding, codes_of, time_of
 
-# only relative: Patient/1 of another server is another person
-_PATIENT = re.compile(r"Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
+_PATIENT = re.compile(r"(?:^|/)Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +42,21 @@ class Change:
     undated: bool = False
 
 
-def changes_by_patient(written: Sequence[Written], now: datetime) -> dict[str, list[Change]]:
-    """Changes to Observations by the id of the patient, in the order in which the readings were taken."""
+def changes_by_patient(written: Sequence[Written], base: str, now: datetime) -> dict[str, list[Change]]:
+    """Changes to Observations by the id of the patient, in the order in which the readings were taken.
+
+    A Patient of another server is another person, whatever the id.
+    """
     changes: dict[str, list[Change]] = {}
     for one in written:
         if one.type != "Observation" or _same_content(one.before, one.after):
             continue
-        for patient in {patient_of(one.before), patient_of(one.after)} - {None}:
-            change = _change(one, str(patient), microseconds(now))
+        before, after = patient_of(one.before, base), patient_of(one.after, base)
+        for patient in {before, after} - {None}:
+            then = _counted(one.before) if before == patient else None
+            change = _change(
+                one.id, then, _counted(one.after) if after == patient else None, microseconds(now)
+            )
             if change:
                 changes.setdefault(str(patient), []).append(change)
     for ordered in changes.values():
@@ -58,12 +64,29 @@ def changes_by_patient(written: Sequence[Written], now: datetime) -> dict[str, l
     return changes
 
 
-def patient_of(resource: dict[str, Any] | None) -> str | None:
-    """The id of the Patient that is the subject, None where there is none."""
-    subject = (resource or {}).get("subject")
-    reference = subject.get("reference") if isinstance(subject, dict) else None
-    found = _PATIENT.fullmatch(reference) if isinstance(reference, str) else None
+def patient_of(resource: dict[str, Any] | None, base: str) -> str | None:
+    """The id of the Patient of this server (at `base`) that is the subject, None where there is none."""
+    reference = _subject(resource or {})
+    local = reference.removeprefix(f"{base}/") if base else reference
+    found = _PATIENT.match(local)
     return found.group(1) if found else None
+
+
+def is_about(resource: dict[str, Any], patient: str) -> bool:
+    """Whether a resource from the patient's compartment is there for its subject, not for a performer."""
+    return subject_of(resource) == patient
+
+
+def subject_of(resource: dict[str, Any]) -> str:
+    """The id of the Patient that is the subject, on whatever server; "" where there is none."""
+    found = _PATIENT.search(_subject(resource))
+    return found.group(1) if found else ""
+
+
+def _subject(resource: dict[str, Any]) -> str:
+    subject = resource.get("subject")
+    reference = subject.get("reference") if isinstance(subject, dict) else None
+    return reference if isinstance(reference, str) else ""
 
 
 def _same_content(before: dict[str, Any] | None, after: dict[str, Any] | None) -> bool:
@@ -73,16 +96,14 @@ def _same_content(before: dict[str, Any] | None, after: dict[str, Any] | None) -
     return {**before, "meta": None} == {**after, "meta": None}
 
 
-def _change(one: Written, patient: str, now: int) -> Change | None:
-    before = _counted(one.before, patient)
-    after = _counted(one.after, patient)
+def _change(id: str, before: dict[str, Any] | None, after: dict[str, Any] | None, now: int) -> Change | None:
     if before is None and after is None:
         return None
     states = [state for state in (before, after) if state]
     times = tuple(time for state in states if (time := time_of(state)) is not None)
     latest = time_of(after) if after else None
     return Change(
-        id=one.id,
+        id=id,
         observation=after,
         time=latest if latest is not None else (times[-1] if times else now),
         codes=frozenset().union(*(codes_of(state) for state in states)),
@@ -92,8 +113,6 @@ def _change(one: Written, patient: str, now: int) -> Change | None:
     )
 
 
-def _counted(observation: dict[str, Any] | None, patient: str) -> dict[str, Any] | None:
-    """The Observation if it is the patient's and of a status that is judged."""
-    if observation and observation.get("status") in JUDGED and patient_of(observation) == patient:
-        return observation
-    return None
+def _counted(observation: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The Observation if it is of a status that is judged."""
+    return observation if observation and observation.get("status") in JUDGED else None

@@ -7,7 +7,7 @@ from typing import Any
 from fhir_server.alerts.desk import Desk
 from fhir_server.alerts.line import rule_of
 from fhir_server.alerts.memory import PatientRules
-from fhir_server.alerts.observed import patient_of
+from fhir_server.alerts.observed import is_about
 from fhir_server.store.base import STAMPED
 from rules import plans
 from rules.plans import Coding, Plan, Problem, Rule, Text
@@ -47,12 +47,13 @@ def active_flags(desk: Desk, patient: str) -> dict[str, dict[str, Any]]:
 
 
 def _compile(desk: Desk, patient: str) -> PatientRules:
-    heads = desk.tx.heads(patient, ("Patient", "CarePlan"))
+    heads = desk.tx.heads(patient, ("Patient", "CarePlan", "Goal"))
+    goals = frozenset(head.id for head in heads if head.type == "Goal")
     read: list[Plan] = []
     for head in heads:
         care_plan = desk.read("CarePlan", head.id) if head.type == "CarePlan" else None
-        if care_plan and care_plan.get("status") == "active" and patient_of(care_plan) == patient:
-            read.append(read_plan(desk, patient, care_plan))
+        if care_plan and care_plan.get("status") == "active" and is_about(care_plan, patient):
+            read.append(read_plan(desk, goals, care_plan))
     rules, problems = plans.make_rules(read, ucum)
     by_code: dict[Coding, tuple[Rule, ...]] = {}
     for rule in rules:
@@ -62,10 +63,13 @@ def _compile(desk: Desk, patient: str) -> PatientRules:
     return PatientRules(known, tuple(read), by_code, tuple(problems))
 
 
-def read_plan(desk: Desk, patient: str, care_plan: dict[str, Any]) -> Plan:
-    """One CarePlan with the Goals it refers to; what cannot be had or understood is among its problems."""
+def read_plan(desk: Desk, goals: frozenset[str], care_plan: dict[str, Any]) -> Plan:
+    """One CarePlan with the Goals it refers to; what cannot be had or understood is among its problems.
+
+    `goals` are the ids of the patient's own.
+    """
     try:
-        return plans.read_plan(care_plan, lambda reference: _goal(desk, patient, reference), same_measure)
+        return plans.read_plan(care_plan, lambda reference: _goal(desk, goals, reference), same_measure)
     except Exception as error:  # a plan that cannot even be read is a problem to show, not a lost reading
         kind = type(error).__name__
         text = Text(f"planen kunne ikke leses ({kind})", f"the plan could not be read ({kind})")
@@ -74,7 +78,7 @@ def read_plan(desk: Desk, patient: str, care_plan: dict[str, Any]) -> Plan:
         return Plan(reference, care_plan["id"], None, (), (Problem("CarePlan", text),), (), {})
 
 
-def _goal(desk: Desk, patient: str, reference: dict[str, Any]) -> dict[str, Any] | str | None:
+def _goal(desk: Desk, goals: frozenset[str], reference: dict[str, Any]) -> dict[str, Any] | str | None:
     literal = reference.get("reference")
     parts = literal.split("/") if isinstance(literal, str) else []
     if "_history" in parts:
@@ -82,6 +86,6 @@ def _goal(desk: Desk, patient: str, reference: dict[str, Any]) -> dict[str, Any]
     if len(parts) < 2 or parts[-2] != "Goal":
         return None
     goal = desk.read("Goal", parts[-1])
-    if goal is not None and patient_of(goal) != patient:
+    if goal is not None and parts[-1] not in goals:
         return "other-patient"
     return goal

@@ -120,6 +120,13 @@ class TestAReading:
         ward.read(SYSTOLIC, 185, "2026-11-21")
         assert ward.zones() == ["red"]
 
+    def test_of_a_subject_by_this_servers_absolute_url_is_judged(self, ward):
+        ward.plan(*YELLOW_RED)
+        id = ward.read(SPO2, 85, "2026-11-21", subject={"reference": "http://varde.test/fhir/Patient/p"})
+        assert ward.zones() == ["red"]
+        ward.amend(id, status="entered-in-error")
+        assert ward.zones() == []
+
     def test_by_another_code_of_the_same_measure_does_not_slip_past(self, ward):
         ward.plan(*YELLOW_RED)
         ward.read(SPO2, 85, "2026-11-21", code=concept("431314004", "http://snomed.info/sct"))
