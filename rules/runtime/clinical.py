@@ -1,0 +1,91 @@
+"""Ages, and codes in code systems and value sets (https://cql.hl7.org/09-b-cqlreference.html#clinical-operators-3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rules.runtime.context import current
+from rules.runtime.errors import EvaluationError
+from rules.runtime.temporal import Date, DateTime
+from rules.runtime.timing import duration_between, now, today
+from rules.runtime.values import Code, CodeSystem, Concept, ValueSet
+
+
+def calculate_age(birth: Date | DateTime | None, precision: str) -> Any:
+    """The age now; years to days of a Date are counted to today, everything else to now."""
+    return calculate_age_at(birth, today() if isinstance(birth, Date) else now(), precision)
+
+
+def calculate_age_at(birth: Date | DateTime | None, moment: Date | DateTime | None, precision: str) -> Any:
+    """The age at a moment in whole years, months, …; an Uncertainty where the birth date leaves it open."""
+    return duration_between(birth, moment, precision)
+
+
+def expand_value_set(valueset: ValueSet | None) -> list[Code] | None:
+    """The codes of a value set. Raises EvaluationError where it is unknown."""
+    if valueset is None:
+        return None
+    expand = current().valueset
+    codes = None if expand is None else expand(valueset)
+    if codes is None:
+        raise EvaluationError(f"the value set {valueset.id} is not known")
+    return list(codes)
+
+
+def _members(valueset: ValueSet) -> frozenset[tuple[str | None, str | None]]:
+    members = current().members
+    if valueset not in members:
+        members[valueset] = frozenset((code.system, code.code) for code in expand_value_set(valueset) or ())
+    return members[valueset]
+
+
+def in_value_set(value: Any, valueset: ValueSet | None) -> bool | None:
+    """Whether a String, Code or Concept, or any of a list of them, is in the value set.
+
+    Raises EvaluationError where the value set is unknown, or has the String in more than one code system.
+    """
+    if valueset is None:
+        return None
+    if value is None:
+        return False
+    members = _members(valueset)
+    return any(_is_member(code, members) for code in _codes(value))
+
+
+def _is_member(code: Code | str, members: frozenset[tuple[str | None, str | None]]) -> bool:
+    if isinstance(code, Code):
+        return (code.system, code.code) in members
+    systems = [system for system, text in members if text == code]
+    if len(systems) > 1:
+        raise EvaluationError("the value set has this code in more than one code system")
+    return bool(systems)
+
+
+def in_code_system(value: Any, codesystem: CodeSystem | None) -> bool | None:
+    """Whether a String, Code or Concept, or any of a list of them, is in the code system.
+
+    Raises EvaluationError where the code system is unknown.
+    """
+    if codesystem is None:
+        return None
+    return value is not None and any(_in_system(code, codesystem) for code in _codes(value))
+
+
+def _in_system(code: Code | str, codesystem: CodeSystem) -> bool:
+    if isinstance(code, Code) and (code.code is None or code.system != codesystem.id):
+        return False
+    text, ask = code.code if isinstance(code, Code) else code, current().in_codesystem
+    found = None if ask is None or text is None else ask(text, codesystem)
+    if found is None:
+        raise EvaluationError(f"the code system {codesystem.id} is not known")
+    return found
+
+
+def _codes(value: Any) -> Iterable[Code | str]:
+    """The codes and strings of a String, Code, Concept or a list of these, nulls left out."""
+    if isinstance(value, Concept):
+        return (code for code in value.codes if code is not None)
+    if isinstance(value, list):
+        return (code for item in value if item is not None for code in _codes(item))
+    return (value,)

@@ -1,0 +1,40 @@
+"""CQL's Decimal: 28 digits and 8 places (https://cql.hl7.org/09-b-cqlreference.html#decimal-1).
+
+The suite asks for 28 digits before the point as well, so that is where overflow begins.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Context, Decimal
+from typing import Final
+
+CONTEXT: Final = Context(prec=60, rounding=ROUND_HALF_UP, traps=[])
+PLACES: Final = 8
+STEP: Final = Decimal("1E-8")
+DECIMAL_MAX: Final = Decimal("99999999999999999999.99999999")
+DECIMAL_MIN: Final = -DECIMAL_MAX
+_OVERFLOW: Final = Decimal(10) ** 28
+
+
+def fit(value: Decimal) -> Decimal | None:
+    """The value with at most 8 places, halves away from zero; None where it cannot be represented."""
+    if not -_OVERFLOW < value < _OVERFLOW:
+        return None
+    if not value:
+        return value.copy_abs()
+    exponent = value.as_tuple().exponent
+    if isinstance(exponent, int) and exponent < -PLACES:
+        return CONTEXT.quantize(value, STEP)
+    return value
+
+
+def places(value: Decimal) -> int:
+    """How many digits are written after the point."""
+    exponent = value.as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def plain(value: Decimal) -> str:
+    """The value without an exponent, with at least one digit after the point: `1.0`, `18.55`."""
+    text = f"{value:f}"
+    return text if "." in text else text + ".0"
