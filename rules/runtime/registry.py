@@ -221,6 +221,12 @@ _STRINGS: Final[dict[tuple[str, Signature], Operator]] = {
         )
     ),
 }
+_OF_A_TIME: Final[dict[str, Operator]] = {
+    "DateTimeComponentFrom": timing.component_from,
+    "Precision": bounds.precision_times,
+    "LowBoundary": bounds.low_boundary_times,
+    "HighBoundary": bounds.high_boundary_times,
+}
 _TIMES: Final[dict[tuple[str, Signature], Operator]] = {
     ("Now", ()): timing.now,
     ("Today", ()): timing.today,
@@ -246,16 +252,7 @@ _TIMES: Final[dict[tuple[str, Signature], Operator]] = {
         }.items()
         for kind in TIMES
     },
-    **{
-        (name, (kind,)): function
-        for name, function in {
-            "DateTimeComponentFrom": timing.component_from,
-            "Precision": bounds.precision_times,
-            "LowBoundary": bounds.low_boundary_times,
-            "HighBoundary": bounds.high_boundary_times,
-        }.items()
-        for kind in TIMES
-    },
+    **{(name, (kind,)): function for name, function in _OF_A_TIME.items() for kind in TIMES},
     **{("LowBoundary", (kind, "Integer")): bounds.low_boundary_times for kind in TIMES},
     **{("HighBoundary", (kind, "Integer")): bounds.high_boundary_times for kind in TIMES},
     **{("Add", (kind, "Quantity")): calendar.add for kind in TIMES},
