@@ -154,8 +154,9 @@ class _Unit:
     def carry_out(self, drafts: Sequence[_Draft]) -> list[Outcome]:
         """Deletes, then creates, then updates; those with conditional references last, to see the others."""
         targets = self._targets(drafts)
-        originals = [target if target.twin is None else targets[target.twin] for target in targets]
-        self._links = _links((draft.change for draft in drafts), map(_id_of, originals))
+        if any(draft.first is None and draft.change.resource for draft in drafts):
+            originals = [target if target.twin is None else targets[target.twin] for target in targets]
+            self._links = _links((draft.change for draft in drafts), map(_id_of, originals))
         outcomes: dict[int, Outcome] = {}
         for index in sorted(range(len(drafts)), key=lambda index: _turn(drafts[index].change)):
             if targets[index].twin is None:
