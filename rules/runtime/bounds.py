@@ -22,7 +22,7 @@ _LEAST: Final[dict[str, Any]] = {
     "Decimal": DECIMAL_MIN,
     "Quantity": Quantity(DECIMAL_MIN),
     "Date": Date(LOWEST[:3]),
-    "DateTime": DateTime(LOWEST),
+    "DateTime": DateTime(LOWEST, 0),
     "Time": Time(LOWEST[3:]),
 }
 _GREATEST: Final[dict[str, Any]] = {
@@ -31,7 +31,7 @@ _GREATEST: Final[dict[str, Any]] = {
     "Decimal": DECIMAL_MAX,
     "Quantity": Quantity(DECIMAL_MAX),
     "Date": Date(HIGHEST[:3]),
-    "DateTime": DateTime(HIGHEST),
+    "DateTime": DateTime(HIGHEST, 0),
     "Time": Time(HIGHEST[3:]),
 }
 _NAMES: Final[dict[type, str]] = {

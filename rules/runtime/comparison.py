@@ -61,11 +61,15 @@ def equal_list(left: list[Any] | None, right: list[Any] | None) -> bool | None:
 
 
 def equal_tuple(left: dict[str, Any] | None, right: dict[str, Any] | None) -> bool | None:
-    """Element by element by name; an element that is not there is null, and two nulls are the same."""
+    """Element by element by name; an element that is not there is null, and two nulls are the same.
+
+    The first element that is not equal decides between false and null, as the suite has it.
+    """
     if left is None or right is None:
         return None
     names = dict.fromkeys((*left, *right))
-    return _all(_equal_or_both_null(left.get(name), right.get(name)) for name in names)
+    answers = (_equal_or_both_null(left.get(name), right.get(name)) for name in names)
+    return next((answer for answer in answers if answer is not True), True)
 
 
 def equal_code(left: Code | None, right: Code | None) -> bool | None:

@@ -1,6 +1,6 @@
 """CQL's Decimal: 28 digits and 8 places (https://cql.hl7.org/09-b-cqlreference.html#decimal-1).
 
-The suite asks for 28 digits before the point as well, so that is where overflow begins.
+The suite computes with 28 digits before the point as well, so overflow begins only there.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ PLACES: Final = 8
 STEP: Final = Decimal("1E-8")
 DECIMAL_MAX: Final = Decimal("99999999999999999999.99999999")
 DECIMAL_MIN: Final = -DECIMAL_MAX
-_OVERFLOW: Final = Decimal(10) ** 28
+_LARGEST: Final = Decimal(10) ** 28
 
 
 def fit(value: Decimal) -> Decimal | None:
     """The value with at most 8 places, halves away from zero; None where it cannot be represented."""
-    if not -_OVERFLOW < value < _OVERFLOW:
+    if not -_LARGEST <= value <= _LARGEST:
         return None
     if not value:
         return value.copy_abs()

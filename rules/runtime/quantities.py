@@ -63,6 +63,20 @@ def divide_quantity(left: Quantity | None, right: Quantity | None) -> Quantity |
     return _made(arithmetic.divide_decimal(left.value, right.value), unit)
 
 
+def scale_quantity(value: Quantity | None, factor: Decimal | None) -> Quantity | None:
+    """The product with a number."""
+    return None if value is None else _made(arithmetic.multiply_decimal(value.value, factor), value.unit)
+
+
+def scaled_quantity(factor: Decimal | None, value: Quantity | None) -> Quantity | None:
+    return scale_quantity(value, factor)
+
+
+def share_quantity(value: Quantity | None, divisor: Decimal | None) -> Quantity | None:
+    """The quotient with a number."""
+    return None if value is None else _made(arithmetic.divide_decimal(value.value, divisor), value.unit)
+
+
 def truncated_divide_quantity(left: Quantity | None, right: Quantity | None) -> Quantity | None:
     """The whole part of the quotient, in the unit of the dividend."""
     return _in_unit_of_left(arithmetic.truncated_divide_decimal, left, right)

@@ -176,6 +176,9 @@ _QUANTITIES: Final[dict[tuple[str, Signature], Operator]] = {
             "Quantity",
         )
     ),
+    ("Multiply", ("Quantity", "Decimal")): quantities.scale_quantity,
+    ("Multiply", ("Decimal", "Quantity")): quantities.scaled_quantity,
+    ("Divide", ("Quantity", "Decimal")): quantities.share_quantity,
     ("Abs", ("Quantity",)): quantities.abs_quantity,
     ("Negate", ("Quantity",)): quantities.negate_quantity,
     ("Round", ("Quantity",)): quantities.round_quantity,

@@ -174,8 +174,15 @@ def _together(left: Temporal, right: Temporal, precision: str) -> tuple[Temporal
 def _edges(value: Temporal, *, aligned: bool = True) -> tuple[Fields, Fields]:
     """The first and the last moment that the value may be, as (year, …, millisecond).
 
-    `aligned`: as a clock at the evaluation's offset shows them.
+    A known second has no unknown milliseconds: the two are one precision here. `aligned`: as a clock at the
+    evaluation's offset shows them.
     """
+    if value.first + len(value.fields) == DEPTH["second"]:
+        value = (
+            DateTime((*value.fields, 0), value.offset)
+            if isinstance(value, DateTime)
+            else Time((*value.fields, 0))
+        )
     if isinstance(value, Time):
         return (1, 1, 1, *low(value)), (1, 1, 1, *high(value))
     if isinstance(value, Date):
