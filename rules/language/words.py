@@ -12,19 +12,19 @@ def _words(text: str) -> frozenset[str]:
 
 # Never an identifier unless quoted.
 RESERVED = _words("""
-    aggregate all and as after before between case cast Code collapse Concept convert day days 
-    difference distinct duration during else exists expand false flatten from if in included is hour hours 
-    Interval let 
-    List maximum millisecond milliseconds minimum minute minutes month months not null occurs of on or per 
-    point properly return same second seconds singleton sort such then to true Tuple week weeks when with 
+    aggregate all and as after before between case cast Code collapse Concept convert day days
+    difference distinct duration during else exists expand false flatten from if in included is hour hours
+    Interval let
+    List maximum millisecond milliseconds minimum minute minutes month months not null occurs of on or per
+    point properly return same second seconds singleton sort such then to true Tuple week weeks when with
     within without year years
 """)
 
 # Keywords that may stand as a name where one is referred to, but not where one is introduced unquoted.
 KEYWORDS = RESERVED | _words("""
-    asc ascending by called code codesystem codesystems concept contains context date default define desc 
-    descending display div end ends except fluent function implies include includes intersect library meets 
-    mod overlaps parameter predecessor private public start starting starts successor time timezone 
+    asc ascending by called code codesystem codesystems concept contains context date default define desc
+    descending display div end ends except fluent function implies include includes intersect library meets
+    mod overlaps parameter predecessor private public start starting starts successor time timezone
     timezoneoffset union using valueset version where width xor
 """)
 

@@ -121,6 +121,10 @@ class Conversions:
             operands = [self.convert(operand, target.element) for operand in node.operands]
             return Typed("List", target, operands, node.fields, node.at)
         if node.op == "Interval" and isinstance(target, IntervalOf):
+            if node.type == IntervalOf(ANY):
+                return (
+                    node  # Interval[null, null] says nothing of its points, and is taken so by the operators
+                )
             operands = [self.convert(operand, target.point) for operand in node.operands]
             return Typed("Interval", target, operands, node.fields, node.at)
         return None

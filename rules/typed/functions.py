@@ -60,7 +60,11 @@ def _tail(typing: Terms, node: n.Call, operands: list[Typed]) -> Typed:
 
 
 def _slice(typing: Terms, node: n.Call, operands: list[Typed]) -> Typed:
-    return typing.error(node.at, "Slice is of CQL 2.0", "unsupported")
+    """ELM's operator as CQL 2.0 names it; the bounds may be left out."""
+    if not 1 <= len(operands) <= 3:
+        return typing.error(node.at, "Slice takes a list and up to two numbers")
+    bounds = [*operands[1:], _null(INTEGER), _null(INTEGER)][:2]
+    return typing.operator("Slice", [operands[0], *bounds], node.at)
 
 
 def _to_list(typing: Terms, node: n.Call, operands: list[Typed]) -> Typed:

@@ -44,7 +44,7 @@ TABLE: dict[str, str] = {
     "IsFalse": "Boolean:Boolean",
     # comparison
     "Equal": "T,T:Boolean",
-    "Equivalent": "C,C:Boolean",
+    "Equivalent": "T,T:Boolean",
     "Less": _COMPARED,
     "LessOrEqual": _COMPARED,
     "Greater": _COMPARED,
@@ -52,8 +52,8 @@ TABLE: dict[str, str] = {
     # arithmetic
     "Add": _each(_MEASURES, "%,%:%") + " " + _each(_DATED, "%,Quantity:%"),
     "Subtract": _each(_MEASURES, "%,%:%") + " " + _each(_DATED, "%,Quantity:%"),
-    "Multiply": _each(_MEASURES, "%,%:%") + " Quantity,Decimal:Quantity Decimal,Quantity:Quantity",
-    "Divide": "Decimal,Decimal:Decimal Quantity,Decimal:Quantity Quantity,Quantity:Quantity",
+    "Multiply": _each(_MEASURES, "%,%:%"),
+    "Divide": "Decimal,Decimal:Decimal Quantity,Quantity:Quantity",
     "TruncatedDivide": _each(_MEASURES, "%,%:%"),
     "Modulo": _each(_MEASURES, "%,%:%"),
     "Power": _each(_NUMBERS, "%,%:%"),

@@ -51,7 +51,7 @@ class TypedExpression:
 
 @dataclass(slots=True)
 class TypedFunction:
-    """`body` is None for an external function; `python` tells overloads apart in the emitted code."""
+    """`body` is None for an external function; `number` tells overloads apart in the emitted code."""
 
     name: str
     at: At
@@ -73,7 +73,7 @@ class TypedParameter:
     default: Typed | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class TypedLibrary:
     """A library, all names resolved. `codes` and the like map a name to the node of its value."""
 

@@ -1,0 +1,120 @@
+"""A compiled library and its evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rules.emit.library import UNSET, Compiled
+from rules.runtime.context import Context, evaluation
+from rules.runtime.errors import EvaluationError
+from rules.runtime.temporal import DateTime, parse_datetime
+from rules.runtime.units import Units
+from rules.runtime.values import Code, ValueSet
+from rules.typed.tree import TypedLibrary
+
+ValueSets = Mapping[str, Sequence[Code]] | Callable[[ValueSet], Sequence[Code] | None]
+
+
+class Library:
+    """A library that can be evaluated, any number of times, from any thread."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        self.compiled = compiled
+        self.name = compiled.typed.name
+        self.version = compiled.typed.version
+
+    @property
+    def python_source(self) -> str:
+        """The Python that runs."""
+        return self.compiled.source
+
+    @property
+    def defines(self) -> tuple[str, ...]:
+        """The names of the public definitions, in the order of the text."""
+        found = [e for e in self.compiled.typed.expressions.values() if not e.private]
+        return tuple(e.name for e in sorted(found, key=lambda e: (e.at.line, e.at.column)))
+
+    def evaluate(self, name: str, **given: Any) -> Any:
+        """The value of a definition; see `evaluate_all` for what may be given.
+
+        Raises KeyError if there is no such definition, EvaluationError where CQL says that it fails.
+        """
+        if name not in self.compiled.typed.expressions:
+            raise KeyError(name)
+        found: dict[str, Any] = self._run([name], **given)
+        return found[name]
+
+    def evaluate_all(self, **given: Any) -> dict[str, Any]:
+        """The values of all public definitions.
+
+        parameters: values by name, of this library, or as "Library.Parameter" of an included one.
+        now: the start of the evaluation, a CQL DateTime, a datetime with a zone or ISO text.
+        valuesets: codes by canonical URL, or a function of a ValueSet. units: see rules.runtime.units.
+        """
+        return self._run(list(self.defines), **given)
+
+    def _run(
+        self,
+        names: list[str],
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        now: DateTime | datetime | str | None = None,
+        valuesets: ValueSets | None = None,
+        units: Units | None = None,
+    ) -> dict[str, Any]:
+        functions = {name: self.compiled.function(name) for name in names}
+        state = State(self.compiled, parameters or {})
+        context = Context(now=_moment(now), valueset=_finder(valuesets))
+        if units is not None:
+            context = Context(now=_moment(now), valueset=_finder(valuesets), units=units)
+        with evaluation(context):
+            try:
+                return {name: function(state) for name, function in functions.items()}
+            except RecursionError:
+                raise EvaluationError("the evaluation is nested too deeply") from None
+
+
+class State:
+    """What one evaluation has found so far, by library."""
+
+    __slots__ = ("given", "slots")
+
+    def __init__(self, compiled: Compiled, parameters: Mapping[str, Any]) -> None:
+        self.slots: dict[int | Any, list[Any]] = _Slots()
+        self.given = parameters
+        _make_slots(self.slots, compiled)
+
+    def parameter(self, library: TypedLibrary, name: str) -> Any:
+        """The value given for a parameter, or UNSET."""
+        if name in self.given:
+            return self.given[name]
+        return self.given.get(f"{library.name}.{name}", UNSET)
+
+
+class _Slots(dict[Any, list[Any]]):
+    __slots__ = ()
+
+
+def _make_slots(slots: dict[Any, list[Any]], compiled: Compiled) -> None:
+    slots[compiled.namespace["LIBRARY"]] = [UNSET] * compiled.slots
+    for included in compiled.includes.values():
+        _make_slots(slots, included)
+
+
+def _moment(now: DateTime | datetime | str | None) -> DateTime | None:
+    if now is None or isinstance(now, DateTime):
+        return now
+    if isinstance(now, datetime):
+        now = now.isoformat(timespec="milliseconds")
+    found = parse_datetime(now)
+    if found is None or len(found.fields) < 7:
+        raise ValueError("now must be known to the millisecond")
+    return found
+
+
+def _finder(valuesets: ValueSets | None) -> Callable[[ValueSet], Sequence[Code] | None] | None:
+    if valuesets is None or callable(valuesets):
+        return valuesets
+    return lambda valueset: valuesets.get(valueset.id)

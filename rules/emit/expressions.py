@@ -1,0 +1,408 @@
+"""Typed nodes to Python expressions, with the statements that they need in front of them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from rules.emit import checks
+from rules.emit.operators import function_of, type_name
+from rules.emit.source import Function, Module, readable
+from rules.language.errors import CompileError, Diagnostic
+from rules.runtime import bounds, interval, temporal, values
+from rules.typed.tree import Typed, TypedLibrary
+from rules.typed.types import (
+    ANY,
+    BOOLEAN,
+    DATETIME,
+    DECIMAL,
+    INTEGER,
+    LONG,
+    STRING,
+    VOCABULARY,
+    ChoiceOf,
+    IntervalOf,
+    ListOf,
+    Named,
+    TupleOf,
+    Type,
+)
+
+_LONGEST = 160  # characters of an operand before it gets a name of its own
+_CLASSES: dict[str, type] = {
+    "Boolean": bool,
+    "Integer": int,
+    "Long": values.Long,
+    "Decimal": Decimal,
+    "String": str,
+    "Date": temporal.Date,
+    "DateTime": temporal.DateTime,
+    "Time": temporal.Time,
+    "Quantity": values.Quantity,
+    "Ratio": values.Ratio,
+    "Code": values.Code,
+    "Concept": values.Concept,
+    "CodeSystem": values.CodeSystem,
+    "ValueSet": values.ValueSet,
+    "Any": object,
+}
+
+
+class Expressions:
+    """Writes the body of one function. `locals` maps aliases, lets and operands to Python names."""
+
+    def __init__(
+        self, module: Module, function: Function, library: TypedLibrary, names: dict[str, str]
+    ) -> None:
+        self.module = module
+        self.out = function
+        self.library = library
+        self.locals: dict[str, str] = dict(names)
+
+    def expression(self, node: Typed) -> str:
+        """The Python expression that gives the node's value."""
+        line = self.out.line
+        if node.at is not None:
+            self.out.line = node.at.line
+        method = getattr(self, f"_{node.op.lower()}", None)
+        text: str = method(node) if method is not None else self._call(node)
+        if node.at is not None and len(text) > _LONGEST:
+            text = self.out.hold(text)
+        self.out.line = line
+        return text
+
+    def held(self, node: Typed) -> str:
+        """A name that holds the node's value."""
+        return self.out.hold(self.expression(node))
+
+    def unsupported(self, node: Typed, what: str) -> CompileError:
+        line, column = (node.at.line, node.at.column) if node.at else (1, 1)
+        return CompileError([Diagnostic(line, column, "unsupported", what)])
+
+    # Operators
+
+    def _call(self, node: Typed) -> str:
+        function = function_of(node.op, [operand.type for operand in node.operands])
+        if function is None:
+            types = ", ".join(str(operand.type) for operand in node.operands)
+            raise self.unsupported(node, f"{node.op}({types}) is not supported")
+        operands = [self.expression(operand) for operand in node.operands]
+        if "precision" in node.fields:
+            operands.append(repr(node.fields["precision"]))
+        return f"{self.module.bind(function)}({', '.join(operands)})"
+
+    def _and(self, node: Typed) -> str:
+        """False if either is, then null if either is; what follows a False is not evaluated."""
+        return self._lazy(node, "False", "True")
+
+    def _or(self, node: Typed) -> str:
+        return self._lazy(node, "True", "False")
+
+    def _lazy(self, node: Typed, decisive: str, neutral: str) -> str:
+        left, right = node.operands
+        result = self.out.fresh()
+        self.out.add(f"{result} = {self.expression(left)}")
+        with self.out.block(f"if {result} is not {decisive}:"):
+            second = self.held(right)
+            with self.out.block(f"if {result} is {neutral} or {second} is {decisive}:"):
+                self.out.add(f"{result} = {second}")
+        return result
+
+    def _implies(self, node: Typed) -> str:
+        left, right = node.operands
+        result = self.out.fresh()
+        self.out.add(f"{result} = {self.expression(left)}")
+        with self.out.block(f"if {result} is False:"):
+            self.out.add(f"{result} = True")
+        with self.out.block("else:"):
+            second = self.held(right)
+            with self.out.block(f"if {result} or {second}:"):
+                self.out.add(f"{result} = {second}")
+        return result
+
+    def _not(self, node: Typed) -> str:
+        operand = self.held(node.operands[0])
+        return f"(None if {operand} is None else not {operand})"
+
+    def _isnull(self, node: Typed) -> str:
+        return f"({self.held(node.operands[0])} is None)"
+
+    def _istrue(self, node: Typed) -> str:
+        return f"({self.expression(node.operands[0])} is True)"
+
+    def _isfalse(self, node: Typed) -> str:
+        return f"({self.expression(node.operands[0])} is False)"
+
+    def _if(self, node: Typed) -> str:
+        condition, then, otherwise = node.operands
+        result = self.out.fresh()
+        with self.out.block(f"if {self.expression(condition)}:"):
+            self.out.add(f"{result} = {self.expression(then)}")
+        with self.out.block("else:"):
+            self.out.add(f"{result} = {self.expression(otherwise)}")
+        return result
+
+    def _case(self, node: Typed) -> str:
+        """Each condition is evaluated only when all before it did not hold, hence the nesting."""
+        result = self.out.fresh()
+        comparand = node.fields["comparand"]
+        held = Typed("Local", comparand.type, [], {"text": self.held(comparand)}) if comparand else None
+        with self.out.block("while True:"):
+            for condition, value in node.fields["items"]:
+                if held is not None:
+                    condition = Typed("Equal", BOOLEAN, [held, condition], {}, condition.at)
+                with self.out.block(f"if {self.expression(condition)}:"):
+                    self.out.add(f"{result} = {self.expression(value)}")
+                    self.out.add("break")
+            self.out.add(f"{result} = {self.expression(node.fields['else'])}")
+            self.out.add("break")
+        return result
+
+    def _local(self, node: Typed) -> str:
+        text: str = node.fields["text"]
+        return text
+
+    def _coalesce(self, node: Typed) -> str:
+        if len(node.operands) == 1:
+            function = function_of("Coalesce", [node.operands[0].type])
+            assert function is not None
+            return f"{self.module.bind(function)}({self.expression(node.operands[0])})"
+        result = self.out.fresh()
+        depth = self.out.depth
+        self.out.add(f"{result} = {self.expression(node.operands[0])}")
+        for operand in node.operands[1:]:
+            self.out.add(f"if {result} is None:")
+            self.out.depth += 1
+            self.out.add(f"{result} = {self.expression(operand)}")
+        self.out.depth = depth
+        return result
+
+    # Literals and selectors
+
+    def _null(self, node: Typed) -> str:
+        return "None"
+
+    def _literal(self, node: Typed) -> str:
+        value = node.fields["value"]
+        if node.type == STRING:
+            return repr(value)
+        if node.type == BOOLEAN:
+            return "True" if value == "true" else "False"
+        if node.type == INTEGER:
+            return str(int(value)) if not value.startswith("-") else f"({int(value)})"
+        if node.type == LONG:
+            return self.module.constant(f"{self.module.bind(values.Long)}({int(value)})")
+        if node.type == DECIMAL:
+            return self.module.constant(f"{self.module.bind(Decimal)}({value!r})")
+        return self._temporal(node.type, node.fields["constant"])
+
+    def _temporal(self, type_: Type, value: Any) -> str:
+        name = self.module.bind(_CLASSES[type_name(type_)])
+        offset = f", {value.offset}" if type_ == DATETIME else ""
+        return self.module.constant(f"{name}({value.fields!r}{offset})")
+
+    def _quantity(self, node: Typed) -> str:
+        value = f"{self.module.bind(Decimal)}({str(node.fields['value'])!r})"
+        return self.module.constant(f"{self.module.bind(values.Quantity)}({value}, {node.fields['unit']!r})")
+
+    def _ratio(self, node: Typed) -> str:
+        sides = ", ".join(self.expression(operand) for operand in node.operands)
+        return self.module.constant(f"{self.module.bind(values.Ratio)}({sides})")
+
+    def _minvalue(self, node: Typed) -> str:
+        return f"{self.module.bind(bounds.minimum)}({type_name(node.type)!r})"
+
+    def _maxvalue(self, node: Typed) -> str:
+        return f"{self.module.bind(bounds.maximum)}({type_name(node.type)!r})"
+
+    def _interval(self, node: Typed) -> str:
+        low, high = (self.expression(operand) for operand in node.operands)
+        assert isinstance(node.type, IntervalOf)
+        closed = f"{node.fields['lowClosed']}, {node.fields['highClosed']}"
+        made = self.module.bind(interval.interval)
+        return f"{made}({low}, {high}, {closed}, {type_name(node.type.point)!r})"
+
+    def _list(self, node: Typed) -> str:
+        return f"[{', '.join(self.expression(operand) for operand in node.operands)}]"
+
+    def _tuple(self, node: Typed) -> str:
+        elements = [f"{name!r}: {self.expression(value)}" for name, value in node.fields["elements"]]
+        return f"{self.module.bind(values.Tuple)}({{{', '.join(elements)}}})"
+
+    def _instance(self, node: Typed) -> str:
+        type_ = node.type
+        if not isinstance(type_, Named) or type_.model != "System" or type_.name not in _CLASSES:
+            raise self.unsupported(node, f"an instance of {type_}")
+        elements = []
+        for name, value in node.fields["elements"]:
+            text = self.expression(value)
+            if isinstance(value.type, ListOf):
+                text = f"tuple({text} or ())"
+            elements.append(f"{name}={text}")
+        return f"{self.module.bind(_CLASSES[type_.name])}({', '.join(elements)})"
+
+    def _tolist(self, node: Typed) -> str:
+        operand = self.held(node.operands[0])
+        return f"([] if {operand} is None else [{operand}])"
+
+    # Clinical values; definitions of them are constants
+
+    def _code(self, node: Typed) -> str:
+        system = self._definition(node.fields["system"])
+        arguments = [repr(node.fields["code"]), repr(system.fields["id"]), repr(system.fields["version"])]
+        arguments.append(repr(node.fields["display"]))
+        return self.module.constant(f"{self.module.bind(values.Code)}({', '.join(arguments)})")
+
+    def _concept(self, node: Typed) -> str:
+        codes = "".join(f"{self.expression(code)}, " for code in node.fields["codes"])
+        display = repr(node.fields["display"])
+        return self.module.constant(f"{self.module.bind(values.Concept)}(({codes}), {display})")
+
+    def _codesystem(self, node: Typed) -> str:
+        arguments = ", ".join(repr(node.fields[name]) for name in ("id", "version", "name"))
+        return self.module.constant(f"{self.module.bind(values.CodeSystem)}({arguments})")
+
+    def _valueset(self, node: Typed) -> str:
+        arguments = ", ".join(repr(node.fields[name]) for name in ("id", "version", "name"))
+        systems = "".join(f"{self.expression(system)}, " for system in node.fields["codesystems"])
+        return self.module.constant(f"{self.module.bind(values.ValueSet)}({arguments}, ({systems}))")
+
+    def _definition(self, node: Typed) -> Typed:
+        """What a reference to a code system, value set, code or concept stands for."""
+        library = self.library
+        if node.fields.get("libraryName") is not None:
+            library = library.includes[node.fields["libraryName"]]
+        table: dict[str, Typed] = getattr(library, f"{node.op.removesuffix('Ref').lower()}s")
+        return table[node.fields["name"]]
+
+    def _reference(self, node: Typed) -> str:
+        outer = self.library
+        if node.fields["libraryName"] is not None:
+            self.library = outer.includes[node.fields["libraryName"]]
+        inner = Typed(node.op, node.type, [], {**node.fields, "libraryName": None})
+        text = self.expression(self._definition(inner))
+        self.library = outer
+        return text
+
+    _codesystemref = _valuesetref = _coderef = _conceptref = _reference
+
+    # References
+
+    def _aliasref(self, node: Typed) -> str:
+        return self.locals[node.fields["name"]]
+
+    _queryletref = _operandref = _aliasref
+
+    def _elementref(self, node: Typed) -> str:
+        return self.locals[""]
+
+    def _expressionref(self, node: Typed) -> str:
+        library, name = node.fields["libraryName"], node.fields["name"]
+        prefix, names = self._prefix(library)
+        number = list(names.expressions).index(name)
+        return f"{prefix}define_{number}_{readable(name)}(c)"
+
+    def _prefix(self, library: str | None) -> tuple[str, TypedLibrary]:
+        if library is None:
+            return "", self.library
+        return f"L{list(self.library.includes).index(library)}_", self.library.includes[library]
+
+    def _parameterref(self, node: Typed) -> str:
+        prefix, names = self._prefix(node.fields["libraryName"])
+        number = list(names.parameters).index(node.fields["name"])
+        return f"{prefix}parameter_{number}_{readable(node.fields['name'])}(c)"
+
+    def _functionref(self, node: Typed) -> str:
+        prefix, _ = self._prefix(node.fields["libraryName"])
+        function = node.fields["function"]
+        operands = "".join(f", {self.expression(operand)}" for operand in node.operands)
+        return f"{prefix}function_{function.number}_{readable(function.name)}(c{operands})"
+
+    # Elements
+
+    def _property(self, node: Typed) -> str:
+        (source,) = node.operands
+        path = node.fields["path"]
+        held = self.held(source)
+        if isinstance(source.type, TupleOf):
+            return f"(None if {held} is None else {held}[{path!r}])"
+        if (
+            isinstance(source.type, Named)
+            and source.type.model == "System"
+            and not isinstance(node.type, ListOf)
+        ):
+            return f"(None if {held} is None else {held}.{path})"
+        return f"{self.module.bind(checks.element_of)}({held}, {path!r})"
+
+    def _propertyofeach(self, node: Typed) -> str:
+        (source,) = node.operands
+        assert isinstance(source.type, ListOf)
+        held, item, result = self.held(source), self.out.fresh("x"), self.out.fresh("r")
+        inner = Typed("Local", source.type.element, [], {"text": item})
+        self.out.add(f"{result} = None if {held} is None else []")
+        with self.out.block(f"for {item} in {held} or ():"):
+            value = self.held(Typed("Property", ANY, [inner], {"path": node.fields["path"]}))
+            with self.out.block(f"if isinstance({value}, list):"):
+                self.out.add(f"{result}.extend({value})")
+            with self.out.block(f"elif {value} is not None:"):
+                self.out.add(f"{result}.append({value})")
+        return result
+
+    # Types
+
+    def form(self, type_: Type) -> str:
+        """What rules.emit.checks looks for, as Python text."""
+        if isinstance(type_, ListOf):
+            return f"('list', {self.form(type_.element)})"
+        if isinstance(type_, IntervalOf):
+            name = type_name(type_.point)
+            return f"('interval', {None if name == 'Any' else name!r})"
+        if isinstance(type_, ChoiceOf):
+            return f"('choice', ({''.join(f'{self.form(option)}, ' for option in type_.options)}))"
+        if isinstance(type_, TupleOf):
+            elements = ", ".join(f"{name!r}: {self.form(element)}" for name, element in type_.elements)
+            return f"('tuple', {{{elements}}})"
+        assert isinstance(type_, Named)
+        if type_ == VOCABULARY:
+            both = f"{self.module.bind(values.CodeSystem)}, {self.module.bind(values.ValueSet)}"
+            return f"('choice', ({both}))"
+        if type_.model != "System":
+            raise CompileError([Diagnostic(self.out.line, 1, "unsupported", f"a test for the type {type_}")])
+        return self.module.bind(_CLASSES[type_.name])
+
+    def _is(self, node: Typed) -> str:
+        form = self.module.constant(self.form(node.fields["isType"]))
+        return f"{self.module.bind(checks.is_of)}({self.expression(node.operands[0])}, {form})"
+
+    def _as(self, node: Typed) -> str:
+        (operand,) = node.operands
+        type_ = node.fields["asType"]
+        if operand.op == "Null":
+            return "None"
+        if type_ == ANY or type_ == operand.type or isinstance(type_, ChoiceOf):
+            return self.expression(operand)
+        function = checks.cast if node.fields["strict"] else checks.as_of
+        form = self.module.constant(self.form(type_))
+        return f"{self.module.bind(function)}({self.expression(operand)}, {form})"
+
+    def _convertlist(self, node: Typed) -> str:
+        """Each element converted; null stays null."""
+        held, item, result = self.held(node.operands[0]), self.out.fresh("x"), self.out.fresh("r")
+        self.out.add(f"{result} = None if {held} is None else []")
+        with self.out.block(f"for {item} in {held} or ():"):
+            self.out.add(f"{result}.append({self._by(node, item)})")
+        return result
+
+    def _by(self, node: Typed, item: str) -> str:
+        outer = self.locals.get("")
+        self.locals[""] = item
+        text = self.expression(node.fields["by"])
+        if outer is not None:
+            self.locals[""] = outer
+        return text
+
+    def _convertinterval(self, node: Typed) -> str:
+        held, convert, item = self.held(node.operands[0]), self.out.fresh("convert"), self.out.fresh("x")
+        with self.out.block(f"def {convert}({item}):"):
+            self.out.add(f"return {self._by(node, item)}")
+        return f"{self.module.bind(checks.converted_interval)}({held}, {convert})"

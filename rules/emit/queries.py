@@ -1,0 +1,124 @@
+"""Queries as Python loops (https://cql.hl7.org/04-logicalspecification.html#query)."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from rules.emit.expressions import Expressions
+from rules.runtime import lists
+from rules.typed.tree import QueryClauses, Typed
+from rules.typed.types import ListOf
+
+
+class Queries(Expressions):
+    """Query and Retrieve."""
+
+    def _query(self, node: Typed) -> str:
+        clauses: QueryClauses = node.fields["clauses"]
+        many = any(isinstance(source.type, ListOf) for _, source in clauses.sources)
+        outer = dict(self.locals)
+        result = self.out.fresh("r")
+        sources = [self.held(source) for _, source in clauses.sources]
+        missing = " or ".join(f"{source} is None" for source in sources)
+        with self.out.block(f"if {missing}:"):
+            self.out.add(f"{result} = None")
+        with self.out.block("else:"):
+            if clauses.aggregate is not None:
+                self._aggregated(clauses, sources, result)
+            else:
+                self._collected(clauses, sources, result)
+                self._finished(clauses, result, many)
+        self.locals = outer
+        return result
+
+    def _loops(self, stack: ExitStack, clauses: QueryClauses, sources: list[str]) -> None:
+        """Opens a loop for each source, and skips what the relationships and the condition rule out."""
+        for (alias, source), held in zip(clauses.sources, sources, strict=True):
+            item = self.out.fresh("x")
+            over = held if isinstance(source.type, ListOf) else f"({held},)"
+            stack.enter_context(self.out.block(f"for {item} in {over}:"))
+            self.locals[alias] = item
+        for name, value in clauses.lets:
+            local = self.out.fresh("x")
+            self.out.add(f"{local} = {self.expression(value)}")
+            self.locals[name] = local
+        for relationship in clauses.relationships:
+            self._relationship(*relationship)
+        if clauses.where is not None:
+            condition = self.expression(clauses.where)
+            with self.out.block(f"if not {condition}:"):
+                self.out.add("continue")
+
+    def _relationship(self, alias: str, source: Typed, condition: Typed, negated: bool) -> None:
+        held = self.held(source)
+        found, item = self.out.fresh("found"), self.out.fresh("x")
+        self.out.add(f"{found} = False")
+        over = f"{held} or ()" if isinstance(source.type, ListOf) else f"() if {held} is None else ({held},)"
+        outer = self.locals.get(alias)
+        self.locals[alias] = item
+        with (
+            self.out.block(f"for {item} in {over}:"),
+            self.out.block(f"if {self.expression(condition)}:"),
+        ):
+            self.out.add(f"{found} = True")
+            self.out.add("break")
+        if outer is not None:
+            self.locals[alias] = outer
+        with self.out.block(f"if {found}:" if negated else f"if not {found}:"):
+            self.out.add("continue")
+
+    def _collected(self, clauses: QueryClauses, sources: list[str], result: str) -> None:
+        self.out.add(f"{result} = []")
+        with ExitStack() as stack:
+            self._loops(stack, clauses, sources)
+            returned = clauses.returns
+            value = self.expression(returned) if returned else self.locals[clauses.sources[0][0]]
+            self.out.add(f"{result}.append({value})")
+
+    def _finished(self, clauses: QueryClauses, result: str, many: bool) -> None:
+        if not many:
+            self.out.add(f"{result} = {result}[0] if {result} else None")
+            return
+        if clauses.distinct:
+            self.out.add(f"{result} = {self.module.bind(lists.distinct)}({result})")
+        if clauses.sort:
+            keys = ", ".join(self._key(key, descending) for key, descending in clauses.sort)
+            self.out.add(f"{result} = {self.module.bind(lists.sort)}({result}, ({keys},))")
+
+    def _key(self, key: Typed | None, descending: bool) -> str:
+        if key is None:
+            return f"(None, {descending})"
+        function, item = self.out.fresh("key"), self.out.fresh("x")
+        outer = self.locals.get("$this")
+        self.locals["$this"] = item
+        with self.out.block(f"def {function}({item}):"):
+            self.out.add(f"return {self.expression(key)}")
+        if outer is not None:
+            self.locals["$this"] = outer
+        return f"({function}, {descending})"
+
+    def _aggregated(self, clauses: QueryClauses, sources: list[str], result: str) -> None:
+        """The accumulator meets every combination; with `distinct`, each different one once."""
+        assert clauses.aggregate is not None
+        name, start, body, distinct = clauses.aggregate
+        self.out.add(f"{result} = {self.expression(start)}")
+        self.locals[name] = result
+        if not distinct:
+            with ExitStack() as stack:
+                self._loops(stack, clauses, sources)
+                self.out.add(f"{result} = {self.expression(body)}")
+            return
+        rows, row = self.out.fresh("rows"), self.out.fresh("x")
+        self.out.add(f"{rows} = []")
+        names = [alias for alias, _ in clauses.sources] + [let for let, _ in clauses.lets]
+        with ExitStack() as stack:
+            self._loops(stack, clauses, sources)
+            self.out.add(f"{rows}.append([{', '.join(self.locals[alias] for alias in names)}])")
+        with self.out.block(f"for {row} in {self.module.bind(lists.distinct)}({rows}):"):
+            for number, alias in enumerate(names):
+                self.locals[alias] = self.out.fresh("x")
+                self.out.add(f"{self.locals[alias]} = {row}[{number}]")
+            self.out.add(f"{result} = {self.expression(body)}")
+
+    def _retrieve(self, node: Typed) -> str:
+        raise self.unsupported(node, f"[{node.fields['dataType']}]: retrieves need a data model")
