@@ -110,7 +110,7 @@ class Fhir:
     async def _read_body(self, headers: dict[str, str], receive: Receive) -> bytes:
         """The whole body; FhirError("too-large") as soon as it is clear, with or without Content-Length."""
         length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self._max_body_bytes:
+        if length.isdecimal() and (len(length) > 18 or int(length) > self._max_body_bytes):
             raise self._too_large()
         parts, size, more = [], 0, True
         while more:

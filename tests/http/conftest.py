@@ -13,11 +13,13 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server import log
 from fhir_server.app import create_app, open_store
 from fhir_server.settings import Settings
 from profiles.structure import validate
 
 BASE = "http://varde.test/fhir"
+log.configure("error")
 
 
 class Fhir:

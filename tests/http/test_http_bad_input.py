@@ -121,6 +121,7 @@ def test_a_body_of_ten_megabytes_is_taken(fhir):
 def test_a_body_above_the_limit_is_413(fhir):
     assert fhir.post("/Patient", b" " * (32 * 2**20 + 1)).status_code == 413
     assert fhir.post("/Patient", b"{}", content_length="999999999999").status_code == 413
+    assert fhir.post("/Patient", b"{}", content_length="9" * 5000).status_code == 413
     assert fhir.post("/Patient", PATIENT, content_length="nonsense").status_code == 201
 
 
