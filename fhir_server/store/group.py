@@ -111,8 +111,8 @@ class Group:
 
     def _commit(self, first: Job) -> None:
         """One group, from its first work to everybody's outcome."""
-        jobs: list[Job] = []
-        alone = self._persist(jobs, self._attempt(self._take(first, jobs)))
+        jobs = [first]
+        alone = self._persist(jobs, self._attempt(self._take(jobs)))
         _settle(jobs)
         for job in alone:
             jobs = [job]
@@ -152,11 +152,10 @@ class Group:
             return trouble
         return None
 
-    def _take(self, first: Job, jobs: list[Job]) -> Iterator[Job]:
-        """The first work and those queued while the group runs, within its bounds; noted in `jobs`."""
+    def _take(self, jobs: list[Job]) -> Iterator[Job]:
+        """The first work and those queued while the group runs, within its bounds; added to `jobs`."""
         started = time.monotonic()
-        jobs.append(first)
-        yield first
+        yield jobs[0]
         while len(jobs) < MOST_WORKS and time.monotonic() - started < LONGEST_SECONDS:
             try:
                 job = self._queue.get_nowait()
