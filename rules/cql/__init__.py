@@ -14,5 +14,6 @@ from rules.language.errors import CompileError, Diagnostic
 from rules.runtime.errors import EvaluationError
 
 compile = compiler.compile
+load_elm = compiler.load_elm
 
-__all__ = ["CompileError", "Diagnostic", "EvaluationError", "Library", "compile"]
+__all__ = ["CompileError", "Diagnostic", "EvaluationError", "Library", "compile", "load_elm"]

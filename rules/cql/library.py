@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from rules.elm.write import write_library
 from rules.emit.library import UNSET, Compiled
-from rules.runtime.context import Context, evaluation
+from rules.runtime.context import Context, Message, evaluation
 from rules.runtime.errors import EvaluationError
 from rules.runtime.temporal import DateTime, parse_datetime
-from rules.runtime.units import Units
+from rules.runtime.units import TextUnits, Units
 from rules.runtime.values import Code, ValueSet
 from rules.typed.tree import TypedLibrary
 
@@ -29,6 +30,10 @@ class Library:
     def python_source(self) -> str:
         """The Python that runs."""
         return self.compiled.source
+
+    def to_elm(self) -> dict[str, Any]:
+        """The library as ELM, ready for a JSON encoder that takes Decimal."""
+        return write_library(self.compiled.typed, {})
 
     @property
     def defines(self) -> tuple[str, ...]:
@@ -52,6 +57,7 @@ class Library:
         parameters: values by name, of this library, or as "Library.Parameter" of an included one.
         now: the start of the evaluation, a CQL DateTime, a datetime with a zone or ISO text.
         valuesets: codes by canonical URL, or a function of a ValueSet. units: see rules.runtime.units.
+        message: receives what the Message operator says.
         """
         return self._run(list(self.defines), **given)
 
@@ -63,12 +69,13 @@ class Library:
         now: DateTime | datetime | str | None = None,
         valuesets: ValueSets | None = None,
         units: Units | None = None,
+        message: Callable[[Message], None] | None = None,
     ) -> dict[str, Any]:
         functions = {name: self.compiled.function(name) for name in names}
         state = State(self.compiled, parameters or {})
-        context = Context(now=_moment(now), valueset=_finder(valuesets))
-        if units is not None:
-            context = Context(now=_moment(now), valueset=_finder(valuesets), units=units)
+        context = Context(
+            now=_moment(now), units=units or TextUnits(), valueset=_finder(valuesets), message=message
+        )
         with evaluation(context):
             try:
                 return {name: function(state) for name, function in functions.items()}
@@ -82,7 +89,7 @@ class State:
     __slots__ = ("given", "slots")
 
     def __init__(self, compiled: Compiled, parameters: Mapping[str, Any]) -> None:
-        self.slots: dict[int | Any, list[Any]] = _Slots()
+        self.slots: dict[TypedLibrary, list[Any]] = {}
         self.given = parameters
         _make_slots(self.slots, compiled)
 
@@ -93,12 +100,8 @@ class State:
         return self.given.get(f"{library.name}.{name}", UNSET)
 
 
-class _Slots(dict[Any, list[Any]]):
-    __slots__ = ()
-
-
-def _make_slots(slots: dict[Any, list[Any]], compiled: Compiled) -> None:
-    slots[compiled.namespace["LIBRARY"]] = [UNSET] * compiled.slots
+def _make_slots(slots: dict[TypedLibrary, list[Any]], compiled: Compiled) -> None:
+    slots[compiled.typed] = [UNSET] * compiled.slots
     for included in compiled.includes.values():
         _make_slots(slots, included)
 

@@ -107,7 +107,10 @@ def _kept(
 def _attempt(writer: Queries, body: Any, problems: list[Diagnostic], form: str) -> bool:
     """Writes a body; what is not supported in it joins the problems."""
     try:
-        writer.out.add(form.replace("{}", writer.expression(body)))
+        text = writer.expression(body)
+        if body.at is not None:
+            writer.out.line = body.at.line
+        writer.out.add(form.replace("{}", text))
     except CompileError as error:
         problems.extend(error.diagnostics)
         return False

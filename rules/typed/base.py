@@ -133,7 +133,7 @@ class Typing:
         if type_ is None:
             return self.error(at, f"{source.type.element} has no element {name}")
         flat = type_ if isinstance(type_, ListOf) else ListOf(type_)
-        return Typed("PropertyOfEach", flat, [source], {"path": name}, at)
+        return Typed("PropertyOfEach", flat, [source], {"path": name, "elementType": type_}, at)
 
 
 def is_collection(type_: Type) -> bool:

@@ -82,7 +82,8 @@ class Terms(Operators):
             return self.error(
                 node.at, f"{node.value} is not a valid Decimal: at most 28 digits and 8 decimals"
             )
-        return Typed("Literal", DECIMAL, [], {"value": sign + node.value}, node.at)
+        text = sign + node.value if value else node.value
+        return Typed("Literal", DECIMAL, [], {"value": text}, node.at)
 
     def _whole(self, node: n.Literal, text: str, type_: Type, bits: int) -> Typed:
         if len(text) > 20 or not -(2**bits) <= int(text) < 2**bits:
