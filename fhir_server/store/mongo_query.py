@@ -274,7 +274,12 @@ def _matched(lead: dict[str, Any], *then: dict[str, Any]) -> list[dict[str, Any]
 
 
 def _tightened(bounds: dict[str, Any], operator: str, value: Any) -> dict[str, Any]:
-    """A range with a further bound."""
+    """A range with a further bound.
+
+    "At most" becomes "less than the next": SecantusDB leaves out the end of a closed range.
+    """
+    if operator == "$lte":
+        operator, value = "$lt", value + 1 if isinstance(value, int) else value + "\0"
     if operator not in bounds:
         return {**bounds, operator: value}
     best = max if operator in ("$gt", "$gte") else min
@@ -300,7 +305,7 @@ def timeline(
         "line": _one_of([key("token", "code", "combo-code", code) for code in codes]),
         "moment": {
             "$gte": MIN_TIME if since is None else since,
-            "$lte": MAX_TIME if until is None else until,
+            "$lt": MAX_TIME if until is None else until + 1,
         },
     }
     way = -1 if newest else 1

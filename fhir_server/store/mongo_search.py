@@ -15,7 +15,7 @@ from fhir_server.store.cursor import check_cursor, phases
 from fhir_server.store.mongo_document import version
 from fhir_server.store.mongo_query import CURRENT, bounded, count, page, sort_fields, timeline
 from fhir_server.store.rows import DAY
-from fhir_server.store.tree import NEVER, Regular, regular
+from fhir_server.store.tree import NEVER, Regular, encodable, regular
 
 Document = dict[str, Any]
 
@@ -32,6 +32,8 @@ class Reader:
     def document(self, type: str, id: str) -> Document | None:
         """The current version as it is stored."""
         of = {"type": type, "id": id}
+        if not encodable(id):
+            return None
         return self.versions.find_one(of, sort=[("version", -1)], session=self.session)
 
     def current(self, type: str, id: str) -> Version | None:
@@ -40,7 +42,7 @@ class Reader:
 
     def numbered(self, type: str, id: str, number: int) -> Version | None:
         of = {"type": type, "id": id, "version": number}
-        found = self.versions.find_one(of, session=self.session)
+        found = self.versions.find_one(of, session=self.session) if encodable(id) else None
         return version(found) if found else None
 
     def heads(self, patient: str, types: Sequence[str]) -> list[Head]:
@@ -67,7 +69,7 @@ class Reader:
     def find(self, query: Query, snapshot: int) -> Found:
         """A page of what was current at the snapshot."""
         check_cursor(query)
-        tree = regular(query.where)
+        tree = regular(query)
         if query.count <= 0 or tree == NEVER:
             return Found((), None, snapshot)
         extent = self._extent(query, tree)
@@ -86,7 +88,7 @@ class Reader:
 
     def total(self, query: Query, snapshot: int, at_most: int | None) -> int:
         """How many match."""
-        tree = regular(query.where)
+        tree = regular(query)
         if tree == NEVER or at_most == 0:
             return 0
         stages = count(query, tree, snapshot, self._extent(query, tree), at_most)
@@ -95,7 +97,7 @@ class Reader:
 
     def plan(self, query: Query, snapshot: int) -> list[str]:
         """What the server says it does for the page and the total, a stage a line."""
-        tree = regular(query.where)
+        tree = regular(query)
         if tree == NEVER:
             return []
         extent = self._extent(query, tree)

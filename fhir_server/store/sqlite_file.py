@@ -12,6 +12,7 @@ from pathlib import Path
 from fhir_server.errors import FhirError
 from fhir_server.store.base import Chapter, Version
 from fhir_server.store.sqlite_schema import CURRENT, lay_out
+from fhir_server.store.tree import encodable
 
 WAL_PAGES = 4000  # a checkpoint after so many pages of 4 KiB
 
@@ -140,11 +141,15 @@ _OF = f"{_VERSION} WHERE v.type = {_TYPE} AND v.id = ?"
 
 
 def current(connection: sqlite3.Connection, type: str, id: str) -> Version | None:
+    if not encodable(id):
+        return None
     row = connection.execute(f"{_OF} ORDER BY v.version DESC LIMIT 1", (type, id)).fetchone()
     return Version(*row) if row else None
 
 
 def numbered(connection: sqlite3.Connection, type: str, id: str, version: int) -> Version | None:
+    if not encodable(id):
+        return None
     row = connection.execute(f"{_OF} AND v.version = ?", (type, id, version)).fetchone()
     return Version(*row) if row else None
 

@@ -1,59 +1,33 @@
 """The writing side of the SQLite store: one connection, one transaction for each group of works.
 
-https://www.sqlite.org/wal.html, https://www.sqlite.org/lang_savepoint.html
+https://www.sqlite.org/wal.html, https://www.sqlite.org/lang_savepoint.html. What works put is inserted
+together at the end of the group: until then it waits in the ledger, and whoever asks for what it could answer
+has it inserted first. Every statement lets go of the interpreter lock: few are worth more than fast ones.
 """
-
-# ruff: noqa: S608 - statements are put together from constants; every value is bound
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from fhir_server.errors import FhirError
 from fhir_server.search.query import Query, Values
 from fhir_server.store import sqlite_patient
 from fhir_server.store.base import STAMPED, Head, Version
-from fhir_server.store.group import Work
-from fhir_server.store.rows import DAY, TIMELINE, Tidy, patient_key, tidy
-from fhir_server.store.sql import EVERYBODY, MISSING
-from fhir_server.store.sqlite_file import (
-    Connection,
-    DatabaseFile,
-    current,
-    newest,
-    numbered,
-    unavailable,
-)
-from fhir_server.store.sqlite_schema import CURRENT
+from fhir_server.store.group import Conflict, Work
+from fhir_server.store.rows import tidy
+from fhir_server.store.sqlite_file import Connection, DatabaseFile, current, newest, numbered, unavailable
+from fhir_server.store.sqlite_rows import Put, statements
 from fhir_server.store.sqlite_search import find
 
 T = TypeVar("T")
-WIDTHS = {
-    "version": 10,
-    "body": 2,
-    "token": 4,
-    "timeline": 6,
-    "string": 4,
-    "date": 4,
-    "number": 4,
-    "quantity": 7,
-    "reference": 7,
-    "uri": 3,
-}
-ROWS_AT_ONCE = 64  # one step of SQLite, and so one release of the interpreter lock, inserts so many
 NAMES_KEPT = 20_000
-_STAMP = "INSERT INTO stamp (patient, type, seq)"
-_LATEST = " ON CONFLICT DO UPDATE SET seq = excluded.seq"
 
 
-@cache
-def _insert(table: str, rows: int) -> str:
-    row = f"({', '.join('?' * WIDTHS[table])})"
-    return f"INSERT INTO {table} VALUES {', '.join([row] * rows)}"
+class Refused(Exception):
+    """What was put cannot be inserted; the cause is the FhirError for the work that put it."""
 
 
 class SqliteLedger:
@@ -65,10 +39,14 @@ class SqliteLedger:
         self._names: dict[str, int] = {}
         self._fresh: list[str] = []  # names that this group created: gone if it is undone
         self.seq = 0  # of the last version put
-        self.trouble: FhirError | None = None  # the transaction is broken; nothing more may be done in it
+        self.waiting: list[Put] = []  # put, not inserted yet
+        self.latest: dict[tuple[str, str], list[Version]] = {}  # the same, by resource
+        self.careful = False  # insert after each work, to know which one cannot be
+        self.trouble: Exception | None = None  # the transaction is broken; nothing more may be done in it
 
     def begin(self) -> None:
         self.trouble = None
+        self.forget(0)
         try:
             connection = self._connection
             if connection is None or not self._file.serves(connection):
@@ -85,7 +63,8 @@ class SqliteLedger:
         result, error = None, None
         try:
             result = work(tx)
-            tx.flush()
+            if self.careful:
+                tx.flush()
         except Exception as raised:
             error = raised
         # whatever the work made of it, a broken transaction is broken
@@ -97,7 +76,13 @@ class SqliteLedger:
         return result, error
 
     def commit(self) -> None:
+        try:
+            self.insert(len(self.waiting))
+        except Refused as refusal:
+            self.careful = True
+            raise Conflict from refusal
         self.execute("COMMIT")
+        self.careful = False
         self._fresh.clear()
         self._file.unlock()
 
@@ -108,6 +93,31 @@ class SqliteLedger:
     def close(self) -> None:
         self._disconnect()
         self._file.forget_locks()
+
+    def add(self, put: Put) -> None:
+        self.waiting.append(put)
+        self.latest.setdefault((put.version.type, put.version.id), []).append(put.version)
+
+    def forget(self, first: int) -> None:
+        """Drop what waits from there on."""
+        for put in self.waiting[first:]:
+            self.latest[put.version.type, put.version.id].remove(put.version)
+        del self.waiting[first:]
+
+    def insert(self, many: int) -> None:
+        """Insert the first so many of those that wait. Raises Refused."""
+        puts, self.waiting = self.waiting[:many], self.waiting[many:]
+        for put in puts:
+            self.latest[put.version.type, put.version.id].remove(put.version)
+        try:
+            for statement, values in statements(puts, self.number):
+                self.execute(statement, values)
+        except sqlite3.IntegrityError as error:
+            refusal = FhirError("conflict", "The resource has been changed in the meantime")
+            raise Refused from refusal.with_traceback(error.__traceback__)
+        except (sqlite3.DataError, OverflowError) as error:
+            refusal = FhirError("too-large", "The resource has a value that is too large to store")
+            raise Refused from refusal.with_traceback(error.__traceback__)
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """On the group's connection; an error of SQLite's ends the group, one about this data does not."""
@@ -139,6 +149,11 @@ class SqliteLedger:
             known = self._names[text] = int(row[0])
         return known
 
+    def fail(self, trouble: Exception, cause: Exception) -> NoReturn:
+        """The group cannot go on as it is."""
+        self.trouble = trouble
+        raise trouble from cause
+
     def forget_fresh(self) -> None:
         for text in self._fresh:
             self._names.pop(text, None)
@@ -153,31 +168,29 @@ class SqliteLedger:
 
 
 class SqliteTransaction:
-    """What one work does: puts are kept until something has to see them, then inserted together."""
+    """What one work does; its own puts are the last of those that wait in the ledger."""
 
     def __init__(self, ledger: SqliteLedger) -> None:
         self._ledger = ledger
         self._start = ledger.seq
+        self._first = len(ledger.waiting)  # of its own among those that wait
         self._savepoint = False
-        self._own: dict[tuple[str, str], list[Version]] = {}
-        self._pending: list[tuple[Version, Tidy | None]] = []
-        self._superseded: list[tuple[int, int]] = []  # (by, whom)
         self.trouble: FhirError | None = None  # this work cannot be committed any more
 
     def read(self, type: str, id: str) -> Version | None:
-        mine = self._own.get((type, id))
-        if mine:
-            return mine[-1]
+        waiting = self._ledger.latest.get((type, id))
+        if waiting:
+            return waiting[-1]
         return self._ledger.guarded(lambda connection: current(connection, type, id))
 
     def vread(self, type: str, id: str, version: int) -> Version | None:
-        for mine in self._own.get((type, id), ()):
-            if mine.version == version:
-                return mine
+        for waiting in self._ledger.latest.get((type, id), ()):
+            if waiting.version == version:
+                return waiting
         return self._ledger.guarded(lambda connection: numbered(connection, type, id, version))
 
     def search(self, query: Query) -> tuple[Version, ...]:
-        self.flush()
+        self._see((query.type,))
         return self._ledger.guarded(lambda connection: find(connection, query, self._ledger.seq)).versions
 
     def timeline(
@@ -190,7 +203,7 @@ class SqliteTransaction:
         newest: int | None = None,
         oldest: int | None = None,
     ) -> list[bytes]:
-        self.flush()
+        self._see(("Observation",), patient)
         return self._ledger.guarded(
             lambda connection: sqlite_patient.timeline(
                 connection, patient, codes, since, until, newest, oldest
@@ -198,23 +211,27 @@ class SqliteTransaction:
         )
 
     def heads(self, patient: str, types: Sequence[str]) -> tuple[Head, ...]:
-        self.flush()
+        self._see(types)
         return self._ledger.guarded(lambda connection: sqlite_patient.heads(connection, patient, types))
 
     def stamp(self, patient: str) -> tuple[int, ...]:
-        self.flush()
+        self._see(STAMPED)
         return self._ledger.guarded(lambda connection: sqlite_patient.stamp(connection, patient))
 
     def put(self, version: Version, values: Values | None) -> Version:
         before = self._before(version)
-        seq = self._ledger.seq = self._ledger.seq + 1
+        ledger = self._ledger
+        ledger.seq += 1
         stored = Version(
-            version.type, version.id, version.version, version.updated, version.method, version.body, seq
+            version.type,
+            version.id,
+            version.version,
+            version.updated,
+            version.method,
+            version.body,
+            ledger.seq,
         )
-        self._own.setdefault((version.type, version.id), []).append(stored)
-        if before is not None:
-            self._superseded.append((seq, before))
-        self._pending.append((stored, None if values is None else tidy(values)))
+        ledger.add(Put(stored, None if values is None else tidy(values), before))
         return stored
 
     def _before(self, version: Version) -> int | None:
@@ -222,9 +239,9 @@ class SqliteTransaction:
 
         That a first version is the first is left to the unique index.
         """
-        mine = self._own.get((version.type, version.id))
-        if mine:
-            seq, number = mine[-1].seq, mine[-1].version
+        waiting = self._ledger.latest.get((version.type, version.id))
+        if waiting:
+            seq, number = waiting[-1].seq, waiting[-1].version
         elif version.version == 1:
             return None
         else:
@@ -237,25 +254,40 @@ class SqliteTransaction:
             raise FhirError("conflict", "The resource has been changed in the meantime")
         return int(seq)
 
+    def _see(self, types: Sequence[str], patient: str | None = None) -> None:
+        """Have what waits inserted if any of it could be part of the answer.
+
+        With a patient, what is known to be of others, and followed nothing of this one's, is not.
+        """
+        for put in self._ledger.waiting:
+            known = put.values if put.before is None else None
+            of_others = patient is not None and known is not None and known.patient != patient
+            if put.version.type in types and not of_others:
+                self.flush()
+                return
+
     def flush(self) -> None:
-        """Insert what has been put so far."""
+        """Insert what waits: what other works put for good, its own so that it can still be undone."""
         if self.trouble is not None:
             raise self.trouble
-        if not self._pending:
+        ledger = self._ledger
+        try:
+            ledger.insert(self._first)
+        except Refused as refusal:  # another work's fault: only one at a time can tell whose
+            ledger.careful = True
+            ledger.fail(Conflict(), refusal)
+        self._first = 0
+        if not ledger.waiting:
             return
         if not self._savepoint:
-            self._ledger.execute("SAVEPOINT work")
+            ledger.execute("SAVEPOINT work")
             self._savepoint = True
         try:
-            self._insert()
-        except sqlite3.IntegrityError as error:
-            self.trouble = FhirError("conflict", "The resource has been changed in the meantime")
-            raise self.trouble from error
-        except (sqlite3.DataError, OverflowError) as error:
-            self.trouble = FhirError("too-large", "The resource has a value that is too large to store")
-            raise self.trouble from error
-        self._pending.clear()
-        self._superseded.clear()
+            ledger.insert(len(ledger.waiting))
+        except Refused as refusal:
+            assert isinstance(refusal.__cause__, FhirError)
+            self.trouble = refusal.__cause__
+            raise self.trouble from refusal
 
     def release(self) -> None:
         if self._savepoint:
@@ -264,96 +296,9 @@ class SqliteTransaction:
     def undo(self) -> None:
         """Take back all that the work put."""
         self._ledger.seq = self._start
+        self._ledger.forget(self._first)
         if self._savepoint:
             with contextlib.suppress(FhirError):  # kept in the ledger's trouble
                 self._ledger.execute("ROLLBACK TO work")
                 self._ledger.execute("RELEASE work")
             self._ledger.forget_fresh()
-
-    def _insert(self) -> None:
-        cells: dict[str, list[Any]] = {table: [] for table in WIDTHS}
-        for version, values in self._pending:
-            self._version(version, values, cells)
-        for table, flat in cells.items():
-            width = WIDTHS[table] * ROWS_AT_ONCE
-            for start in range(0, len(flat), width):
-                part = flat[start : start + width]
-                self._ledger.execute(_insert(table, len(part) // WIDTHS[table]), part)
-        for by, whom in self._superseded:
-            # a deletion has no time in which it was found: its until stays its seq
-            self._ledger.execute(
-                "UPDATE version SET until = ? WHERE seq = ? AND until = ?", (by, whom, CURRENT)
-            )
-        self._stamp()
-
-    def _stamp(self) -> None:
-        """Note for the patients concerned, the former ones too, that something of theirs has changed."""
-        former = dict(self._superseded)
-        for version, values in self._pending:
-            if version.type not in STAMPED:
-                continue
-            if values is not None and values.patient is not None:
-                self._ledger.execute(
-                    _STAMP + " VALUES (?, ?, ?)" + _LATEST,
-                    (patient_key(values.patient), version.type, version.seq),
-                )
-            if version.seq in former:
-                self._ledger.execute(
-                    f"{_STAMP} SELECT patient_key, ?, ? FROM version"
-                    f" WHERE seq = ? AND patient_key IS NOT NULL{_LATEST}",
-                    (version.type, version.seq, former[version.seq]),
-                )
-
-    def _version(self, version: Version, values: Tidy | None, cells: dict[str, list[Any]]) -> None:
-        seq, type = version.seq, self._ledger.number(version.type)
-        patient = values.patient if values else None
-        key = None if patient is None else patient_key(patient)
-        cells["version"] += (
-            seq,
-            type,
-            version.id,
-            version.version,
-            version.updated,
-            version.method,
-            CURRENT if version.body is not None else seq,
-            patient,
-            key,
-            values.moment if values else None,
-        )
-        if version.body is not None:
-            cells["body"] += (seq, version.body)
-        if values is not None:
-            self._values(version, values, key, cells)
-            if values.extent > DAY:
-                self._lasting(type, key, values.extent)
-
-    def _values(self, version: Version, values: Tidy, key: int | None, cells: dict[str, list[Any]]) -> None:
-        number, seq, type = self._ledger.number, version.seq, version.type
-        for table, rows in values.rows.items():
-            flat = cells[table]
-            for param, *columns in rows:
-                p = number(f"{type} {param}")
-                if table == "token":
-                    system, code = columns
-                    flat += (seq, p, number(system), code)
-                    if key is not None and param in TIMELINE:
-                        moment = MISSING if values.moment is None else values.moment
-                        cells["timeline"] += (key, p, number(system), code, moment, seq)
-                elif table == "reference":
-                    of, id, url, system, value = columns
-                    flat += (seq, p, number(of), id, url, number(system), value)
-                elif table == "quantity":
-                    low, high, system, code, unit = columns
-                    flat += (seq, p, float(low), float(high), number(system), code, unit)
-                elif table == "number":
-                    flat += (seq, p, float(columns[0]), float(columns[1]))
-                else:
-                    flat += (seq, p, *columns)
-
-    def _lasting(self, type: int, patient: int | None, extent: int) -> None:
-        for whose in (EVERYBODY, EVERYBODY if patient is None else patient):
-            self._ledger.execute(
-                "INSERT INTO lasting VALUES (?, ?, ?)"
-                " ON CONFLICT DO UPDATE SET extent = max(extent, excluded.extent)",
-                (type, whose, extent),
-            )

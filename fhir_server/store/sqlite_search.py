@@ -21,7 +21,7 @@ def find(connection: sqlite3.Connection, query: Query, snapshot: int) -> Found:
     check_cursor(query)
     if query.count <= 0:
         return Found((), None, snapshot)
-    tree = regular(query.where)
+    tree = regular(query)
     path = _choose(connection, query, tree, wanted(query.sort))
     limit = query.count + 1
     rows: list[tuple[Any, ...]] = []
@@ -42,7 +42,7 @@ def find(connection: sqlite3.Connection, query: Query, snapshot: int) -> Found:
 
 def total(connection: sqlite3.Connection, query: Query, snapshot: int, at_most: int | None) -> int:
     """How many match."""
-    tree = regular(query.where)
+    tree = regular(query)
     path = _choose(connection, query, tree, "")
     if not path.accesses:
         return 0
@@ -52,7 +52,7 @@ def total(connection: sqlite3.Connection, query: Query, snapshot: int, at_most: 
 
 def plan(connection: sqlite3.Connection, query: Query, snapshot: int) -> list[str]:
     """What SQLite says it does for the count of the ranges, the page and the total, a line a step."""
-    tree = regular(query.where)
+    tree = regular(query)
     lines: list[str] = []
 
     def explained(statement: tuple[str, list[Any]]) -> None:

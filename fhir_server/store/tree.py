@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from fhir_server.errors import FhirError
-from fhir_server.search.query import MAX_TIME, MIN_TIME, And, Match, Node, Not, Or, Test
+from fhir_server.search.query import MAX_TIME, MIN_TIME, And, Match, Node, Not, Or, Query, Test
 
 # SQLite's parser and BSON both end at about a hundred levels; a search in a URL needs four.
 DEEPEST = 30
@@ -40,12 +40,24 @@ ALWAYS = All(())
 NEVER = Either(())
 
 
-def regular(node: Node) -> Regular:
-    """The same question as an alternation of All and Either over leaves.
+def regular(query: Query) -> Regular:
+    """What the query asks, as an alternation of All and Either over leaves.
 
     Raises FhirError("invalid") when it is nested too deeply for any store.
     """
-    return _regular(node, negated=False, depth=0)
+    if not encodable(query.patient or ""):
+        return NEVER
+    return _regular(query.where, negated=False, depth=0)
+
+
+def encodable(*texts: str) -> bool:
+    """Whether a store can hold these texts: not with half a surrogate pair, which is no character."""
+    try:
+        for text in texts:
+            text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def conjuncts(tree: Regular) -> tuple[Regular, ...]:
@@ -166,13 +178,7 @@ def _test(table: str, test: Test) -> Test | bool:
 
 
 def _bindable(of: str, value: object) -> bool:
-    if of != "text" or not isinstance(value, str):
-        return True
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return of != "text" or not isinstance(value, str) or encodable(value)
 
 
 def _value(of: str, value: str | int | Decimal | None) -> str | int | Decimal:
