@@ -73,9 +73,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await start(service)
-        yield
-        await service.store.close()
+        try:
+            await start(service)
+            yield
+        finally:
+            await service.store.close()
 
     app = Varde(title="Varde", version=VERSION, openapi_url=None, lifespan=lifespan)
     app.fhir = Fhir(service, settings.base_url, settings.max_body_bytes)
