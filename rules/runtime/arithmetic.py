@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
-from rules.runtime.decimals import CONTEXT, PLACES, fit
+from rules.runtime.decimals import CONTEXT, PLACES, fit, within
 from rules.runtime.errors import EvaluationError
 from rules.runtime.ordering import Uncertainty
 from rules.runtime.values import INTEGER_MAX, INTEGER_MIN, LONG_MAX, LONG_MIN, Long
@@ -43,7 +43,7 @@ def add_decimal(left: Any, right: Any) -> Any:
         return None
     if type(left) is Uncertainty or type(right) is Uncertainty:
         return left + right
-    return fit(CONTEXT.add(left, right))
+    return within(CONTEXT.add(left, right))
 
 
 def subtract_integer(left: int | None, right: int | None) -> int | None:
@@ -62,7 +62,7 @@ def subtract_decimal(left: Any, right: Any) -> Any:
         return None
     if type(left) is Uncertainty or type(right) is Uncertainty:
         return left - right
-    return fit(CONTEXT.subtract(left, right))
+    return within(CONTEXT.subtract(left, right))
 
 
 def multiply_integer(left: int | None, right: int | None) -> int | None:

@@ -13,12 +13,13 @@ PLACES: Final = 8
 STEP: Final = Decimal("1E-8")
 DECIMAL_MAX: Final = Decimal("99999999999999999999.99999999")
 DECIMAL_MIN: Final = -DECIMAL_MAX
-_LARGEST: Final = Decimal(10) ** 28
+_DIGITS: Final = 28
+_LARGEST: Final = Decimal(10) ** _DIGITS
 
 
 def fit(value: Decimal) -> Decimal | None:
     """The value with at most 8 places, halves away from zero; None where it cannot be represented."""
-    if not -_LARGEST <= value <= _LARGEST:
+    if not value.is_finite() or not -_LARGEST <= value <= _LARGEST:
         return None
     if not value:
         return value.copy_abs()
@@ -26,6 +27,11 @@ def fit(value: Decimal) -> Decimal | None:
     if isinstance(exponent, int) and exponent < -PLACES:
         return CONTEXT.quantize(value, STEP)
     return value
+
+
+def within(value: Decimal) -> Decimal | None:
+    """The value; None where it cannot be represented. For results with no more places than the operands."""
+    return value if value.adjusted() < _DIGITS else fit(value)
 
 
 def places(value: Decimal) -> int:

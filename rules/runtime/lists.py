@@ -234,6 +234,8 @@ def _rank(keys: Sequence[Any]) -> Callable[[Any], Any]:
     """What puts the keys in order."""
     kinds = {type(value) for value in keys if value is not None}
     if kinds <= TIMES:
+        if len({value.offset for value in keys if value is not None}) < 2:
+            return lambda value: (value is not None, value is not None and value.fields)
         offset = current().offset
         return lambda value: (value is not None, value is not None and at_offset(value, offset))
     if kinds <= PLAIN and (str not in kinds or kinds == {str}):

@@ -17,7 +17,8 @@ from rules.runtime.errors import EvaluationError
 
 _MOST_STEPS: Final = 10**7
 _LONGEST_PROGRAM: Final = 4_000
-_UNBOUNDED: Final = 32  # a repeat that may go on longer counts as one without end
+_LONG: Final = 8  # repeats of no more times count as choices
+_MOST_WAYS: Final = 1_000
 _FLAGS: Final = re.UNICODE | re.DOTALL
 _CATEGORIES: Final[dict[Any, Callable[[str], bool]]] = {
     op.CATEGORY_DIGIT: str.isdecimal,
@@ -69,19 +70,32 @@ def expression(pattern: str) -> Expression:
 
 
 def _degree(tree: Any) -> int | None:
-    """1 and one more for each repeat without end; None where one holds another, or a choice."""
+    """1 and one more for each long repeat; None where a repeat holds another, or a choice."""
     repeats = list(_repeats(tree))
-    if any(_varies(body) for body in repeats):
+    if any(_varies(body) for _, body in repeats) or _ways(tree) > _MOST_WAYS:
         return None
-    return 1 + len(repeats)
+    return 1 + sum(most > _LONG for most, _ in repeats)
 
 
-def _repeats(tree: Any) -> Iterator[Any]:
-    """The bodies of the repeats without end in a tree."""
+def _ways(tree: Any) -> int:
+    """In how many ways the choices and the short repeats of a tree can go together, at most."""
+    ways = 1
+    for code, argument in tree:
+        if code is op.BRANCH:
+            ways *= len(argument[1])
+        elif code in (op.MAX_REPEAT, op.MIN_REPEAT) and argument[1] <= _LONG:
+            ways *= 1 + argument[1] - argument[0]
+        for part in _parts(code, argument):
+            ways *= _ways(part)
+    return min(ways, _MOST_WAYS + 1)
+
+
+def _repeats(tree: Any) -> Iterator[tuple[int, Any]]:
+    """(most times, body) of everything in a tree that may come more than once."""
     for code, argument in tree:
         if code in (op.MAX_REPEAT, op.MIN_REPEAT, op.POSSESSIVE_REPEAT):
-            if argument[1] == op.MAXREPEAT or argument[1] > _UNBOUNDED:
-                yield argument[2]
+            if argument[1] > 1:
+                yield int(argument[1]), argument[2]
             yield from _repeats(argument[2])
         else:
             for part in _parts(code, argument):

@@ -6,6 +6,7 @@ https://cql.hl7.org/15-h-timeintervalcalculations.html
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +17,9 @@ from rules.runtime.errors import EvaluationError
 from rules.runtime.ordering import bounded
 from rules.runtime.temporal import (
     DEPTH,
+    LOWEST,
     MAX_OFFSET,
+    WIDTH,
     Date,
     DateTime,
     Fields,
@@ -136,8 +139,7 @@ def difference_between(left: Temporal | None, right: Temporal | None, precision:
         return None
     left, right = _together(left, right, precision)
     fine = precision in MILLISECONDS and precision not in ("week", "day")
-    first, second = _edges(left, aligned=fine), _edges(right, aligned=fine)
-    return bounded(_difference(first[1], second[0], precision), _difference(first[0], second[1], precision))
+    return _counted(_difference, _edges(left, aligned=fine), _edges(right, aligned=fine), precision)
 
 
 def duration_between(left: Temporal | None, right: Temporal | None, precision: str) -> Any:
@@ -151,8 +153,20 @@ def duration_between(left: Temporal | None, right: Temporal | None, precision: s
         if known >= DEPTH[precision] - Time.first:
             left, right = Time(left.fields[:known]), Time(right.fields[:known])
             return _duration(_edges(left)[0], _edges(right)[0], precision)
-    first, second = _edges(left), _edges(right)
-    return bounded(_duration(first[1], second[0], precision), _duration(first[0], second[1], precision))
+    return _counted(_duration, _edges(left), _edges(right), precision)
+
+
+def _counted(
+    count: Callable[[Fields, Fields, str], int],
+    first: tuple[Fields, Fields],
+    second: tuple[Fields, Fields],
+    precision: str,
+) -> Any:
+    """The count from the one to the other, between the least and the greatest that it may be."""
+    most = count(first[0], second[1], precision)
+    if first[0] is first[1] and second[0] is second[1]:
+        return most
+    return bounded(count(first[1], second[0], precision), most)
 
 
 def _together(left: Temporal, right: Temporal, precision: str) -> tuple[Temporal, Temporal]:
@@ -183,17 +197,20 @@ def _edges(value: Temporal, *, aligned: bool = True) -> tuple[Fields, Fields]:
             if isinstance(value, DateTime)
             else Time((*value.fields, 0))
         )
-    if isinstance(value, Time):
-        return (1, 1, 1, *low(value)), (1, 1, 1, *high(value))
-    if isinstance(value, Date):
-        return (*low(value), 0, 0, 0, 0), (*high(value), 0, 0, 0, 0)
+    if not isinstance(value, DateTime):
+        before, behind = (LOWEST[: value.first], LOWEST[value.first + WIDTH[type(value)] :])
+        first = (*before, *low(value), *behind)
+        known = len(value.fields) == WIDTH[type(value)]
+        return first, (first if known else (*before, *high(value), *behind))
+    if len(value.fields) == len(DEPTH):
+        fields = at_offset(value, current().offset) if aligned else value.fields
+        return fields, fields
     edges = low(value), high(value)
-    if not aligned or value.offset is None or value.offset == current().offset:
+    if not aligned or value.offset is None:
         return edges
     offset = current().offset
-    return (
-        at_offset(DateTime(edges[0], value.offset), offset),
-        at_offset(DateTime(edges[1], value.offset), offset),
+    return at_offset(DateTime(edges[0], value.offset), offset), at_offset(
+        DateTime(edges[1], value.offset), offset
     )
 
 
