@@ -56,7 +56,7 @@ def count_normal_since(desk: Desk, patient: str, rule: Rule, since: int, until: 
 
     After the last reading in a zone they are all normal: each was judged when it came.
     """
-    found = _read(desk, patient, rule.codes, since=since + 1, until=until)
+    found = _read(desk, patient, rule.codes, since=since + 1, until=until, own=True)
     return len({reading.time for reading in found if _comparable(rule, reading)})
 
 
@@ -96,7 +96,7 @@ def _nearest(
     while True:
         newest, oldest = (ask, None) if since is None else (None, ask)
         bodies = desk.tx.timeline(
-            patient, _texts(codes), since=since, until=until, newest=newest, oldest=oldest
+            patient, _texts(codes), since=since, until=until, newest=newest, oldest=oldest, own=False
         )
         found = _parsed(bodies, patient, codes)
         beyond = {(r.time, r.value) for r in found if r.time not in (since, until)}
@@ -106,9 +106,16 @@ def _nearest(
 
 
 def _read(
-    desk: Desk, patient: str, codes: frozenset[Coding], *, since: int | None, until: int | None
+    desk: Desk,
+    patient: str,
+    codes: frozenset[Coding],
+    *,
+    since: int | None,
+    until: int | None,
+    own: bool = False,
 ) -> list[Reading]:
-    return _parsed(desk.tx.timeline(patient, _texts(codes), since=since, until=until), patient, codes)
+    bodies = desk.tx.timeline(patient, _texts(codes), since=since, until=until, own=own)
+    return _parsed(bodies, patient, codes)
 
 
 @lru_cache(maxsize=1024)

@@ -94,11 +94,14 @@ class Transaction(Protocol):
         until: int | None = None,
         newest: int | None = None,
         oldest: int | None = None,
+        own: bool = True,
     ) -> list[bytes]:
         """The bodies of current Observations in the patient's compartment with such a `combo-code`.
 
         Those whose moment is in [since, until] (microseconds); `newest` or `oldest`: only that many from that
-        end. In no particular order. A search could say the same; every reading asks this, so it is one range.
+        end. In no particular order. Without `own`, what this work put itself may be missing: that spares the
+        store from making it findable half-way. A search could say the same; every reading asks this, so it is
+        one range of an index.
         """
 
     def heads(self, patient: str, types: Sequence[str]) -> tuple[Head, ...]:

@@ -240,6 +240,7 @@ class MongoTransaction:
         until: int | None = None,
         newest: int | None = None,
         oldest: int | None = None,
+        own: bool = True,
     ) -> list[bytes]:
         ledger = self._ledger
         ledger.flush("Observation")

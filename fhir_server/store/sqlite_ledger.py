@@ -202,8 +202,9 @@ class SqliteTransaction:
         until: int | None = None,
         newest: int | None = None,
         oldest: int | None = None,
+        own: bool = True,
     ) -> list[bytes]:
-        self._see(("Observation",), patient)
+        self._see(("Observation",), patient, None if own else self._first)
         return self._ledger.guarded(
             lambda connection: sqlite_patient.timeline(
                 connection, patient, codes, since, until, newest, oldest
@@ -254,12 +255,12 @@ class SqliteTransaction:
             raise FhirError("conflict", "The resource has been changed in the meantime")
         return int(seq)
 
-    def _see(self, types: Sequence[str], patient: str | None = None) -> None:
-        """Have what waits inserted if any of it could be part of the answer.
+    def _see(self, types: Sequence[str], patient: str | None = None, many: int | None = None) -> None:
+        """Have what waits inserted if any of it (of the first `many`) could be part of the answer.
 
         With a patient, what is known to be of others, and followed nothing of this one's, is not.
         """
-        for put in self._ledger.waiting:
+        for put in self._ledger.waiting[:many]:
             known = put.values if put.before is None else None
             of_others = patient is not None and known is not None and known.patient != patient
             if put.version.type in types and not of_others:
