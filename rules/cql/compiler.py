@@ -12,13 +12,16 @@ from rules.emit.library import Compiled, emit
 from rules.language.errors import CompileError, Diagnostic
 from rules.language.nodes import LibrarySyntax
 from rules.language.parser import parse_library
+from rules.model import helpers, r4
 from rules.typed.library import type_library
 from rules.typed.model import Model
 from rules.typed.tree import TypedLibrary
 
 Includes = Mapping[str, "str | Library"] | Callable[[str, "str | None"], "str | Library | None"]
 
-MODELS: dict[str, Model] = {}
+
+def _models() -> dict[str, Model]:
+    return {"FHIR": r4.model()}
 
 
 def compile(text: str, includes: Includes | None = None) -> Library:
@@ -37,7 +40,7 @@ def load_elm(document: str | bytes | Mapping[str, Any], includes: Includes | Non
     """
 
     def work() -> Compiled:
-        uris = {SYSTEM_URI: "System", **{model.url: name for name, model in MODELS.items()}}
+        uris = {SYSTEM_URI: "System", **{model.url: name for name, model in _models().items()}}
         return _compile(read_library(document, uris), [], "", includes or {}, ())
 
     return _guarded(work)
@@ -68,6 +71,8 @@ def _compile(
         if name in under_way or name == syntax.name:
             return None
         found = includes.get(name) if isinstance(includes, Mapping) else includes(name, version)
+        if found is None and name == "FHIRHelpers":
+            found = Library(helpers.library())
         if found is None:
             return None
         inner = _included(found, includes, (*under_way, syntax.name or "", name))
@@ -76,7 +81,7 @@ def _compile(
         compiled[name, version] = inner
         return inner.typed
 
-    typed, found = type_library(syntax, MODELS, included)
+    typed, found = type_library(syntax, _models() if syntax.usings else {}, included)
     if problems or found:
         raise CompileError([*problems, *found])
     by_alias = {

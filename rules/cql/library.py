@@ -8,6 +8,7 @@ from typing import Any
 
 from rules.elm.write import write_library
 from rules.emit.library import UNSET, Compiled
+from rules.emit.retrieve import Retrieve, matching
 from rules.runtime.context import Context, Message, evaluation
 from rules.runtime.errors import EvaluationError
 from rules.runtime.temporal import DateTime, parse_datetime
@@ -33,7 +34,16 @@ class Library:
 
     def to_elm(self) -> dict[str, Any]:
         """The library as ELM, ready for a JSON encoder that takes Decimal."""
-        return write_library(self.compiled.typed, {})
+        models = self.compiled.typed.models.by_name.values()
+        return write_library(self.compiled.typed, {model.name: model.url for model in models})
+
+    @property
+    def retrieves(self) -> tuple[Retrieve, ...]:
+        """What the library and those it includes ask of the data, each once."""
+        found = dict.fromkeys(self.compiled.retrieves)
+        for included in self.compiled.includes.values():
+            found |= dict.fromkeys(Library(included).retrieves)
+        return tuple(found)
 
     @property
     def defines(self) -> tuple[str, ...]:
@@ -54,6 +64,7 @@ class Library:
     def evaluate_all(self, **given: Any) -> dict[str, Any]:
         """The values of all public definitions.
 
+        resources: the data, FHIR JSON as dicts. In the Patient context they are all of one patient.
         parameters: values by name, of this library, or as "Library.Parameter" of an included one.
         now: the start of the evaluation, a CQL DateTime, a datetime with a zone or ISO text.
         valuesets: codes by canonical URL, or a function of a ValueSet. units: see rules.runtime.units.
@@ -65,6 +76,7 @@ class Library:
         self,
         names: list[str],
         *,
+        resources: Sequence[Mapping[str, Any]] = (),
         parameters: Mapping[str, Any] | None = None,
         now: DateTime | datetime | str | None = None,
         valuesets: ValueSets | None = None,
@@ -72,7 +84,7 @@ class Library:
         message: Callable[[Message], None] | None = None,
     ) -> dict[str, Any]:
         functions = {name: self.compiled.function(name) for name in names}
-        state = State(self.compiled, parameters or {})
+        state = State(self.compiled, parameters or {}, resources)
         context = Context(
             now=_moment(now), units=units or TextUnits(), valueset=_finder(valuesets), message=message
         )
@@ -86,12 +98,31 @@ class Library:
 class State:
     """What one evaluation has found so far, by library."""
 
-    __slots__ = ("given", "slots")
+    __slots__ = ("found", "given", "resources", "slots")
 
-    def __init__(self, compiled: Compiled, parameters: Mapping[str, Any]) -> None:
+    def __init__(
+        self, compiled: Compiled, parameters: Mapping[str, Any], resources: Sequence[Mapping[str, Any]]
+    ) -> None:
         self.slots: dict[TypedLibrary, list[Any]] = {}
         self.given = parameters
+        self.resources = resources
+        self.found: dict[Any, list[Any]] = {}
         _make_slots(self.slots, compiled)
+
+    def retrieve(self, wanted: Retrieve, codes: Any = ()) -> list[Any]:
+        """The resources that a retrieve asks for, in the order given."""
+        known = wanted.codes is not None
+        if known and wanted in self.found:
+            return self.found[wanted]
+        found = self.found.get(wanted.type)
+        if found is None:
+            found = [r for r in self.resources if r.get("resourceType") == wanted.type]
+            self.found[wanted.type] = found
+        if wanted.path is not None:
+            found = matching(found, wanted.path, codes)
+        if known:
+            self.found[wanted] = found
+        return found
 
     def parameter(self, library: TypedLibrary, name: str) -> Any:
         """The value given for a parameter, or UNSET."""

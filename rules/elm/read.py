@@ -22,11 +22,11 @@ Json = dict[str, Any]
 _QUALIFIED: Final = re.compile(r"\{(.*)\}(.+)")
 _LITERALS: Final = {"String": "string", "Boolean": "boolean", "Long": "long"}
 _OWN_FORM: Final = frozenset(
-    "Null Literal Quantity Ratio Interval List Tuple Instance Code Concept MinValue MaxValue Is As If Case Query "
-    "ExpressionRef ParameterRef OperandRef AliasRef QueryLetRef IdentifierRef CodeSystemRef ValueSetRef CodeRef "
-    "ConceptRef FunctionRef Property InValueSet AnyInValueSet InCodeSystem AnyInCodeSystem Retrieve".split(
-        " "
-    )
+    {"Null", "Literal", "Quantity", "Ratio", "Interval", "List", "Tuple", "Instance", "Code", "Concept"}
+    | {"MinValue", "MaxValue", "Is", "As", "If", "Case", "Query", "Retrieve", "Property", "IdentifierRef"}
+    | {"ExpressionRef", "ParameterRef", "OperandRef", "AliasRef", "QueryLetRef", "FunctionRef"}
+    | {"CodeSystemRef", "ValueSetRef", "CodeRef", "ConceptRef"}
+    | {"InValueSet", "AnyInValueSet", "InCodeSystem", "AnyInCodeSystem"}
 )
 _CALLS: Final = frozenset({"Message", "Date", "DateTime", "Time", "Coalesce", "ToList"})
 

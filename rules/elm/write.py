@@ -239,6 +239,15 @@ class Writer:
 
     _anyincodesystem = _incodesystem
 
+    def _modelconversion(self, node: Typed) -> Json:
+        library = self.library.models.by_name[node.fields["from"].model].helpers
+        operands = [self.node(operand) for operand in node.operands]
+        return {
+            "type": "FunctionRef",
+            **_given(name=node.fields["name"], libraryName=library),
+            "operand": operands,
+        }
+
     def _terminology(self, node: Typed, name: str) -> Json:
         item, whole = node.operands
         found = {"type": node.op, OPERANDS[node.op][0]: self.node(item)}

@@ -5,31 +5,27 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from rules.emit import checks
 from rules.emit.operators import function_of, type_name
 from rules.emit.source import Function, Module, readable
 from rules.language.errors import CompileError, Diagnostic
 from rules.runtime import bounds, interval, temporal, values
 from rules.typed.tree import Typed, TypedLibrary
 from rules.typed.types import (
-    ANY,
     BOOLEAN,
     DATETIME,
     DECIMAL,
     INTEGER,
     LONG,
     STRING,
-    VOCABULARY,
     ChoiceOf,
     IntervalOf,
     ListOf,
     Named,
-    TupleOf,
     Type,
 )
 
 _LONGEST = 160  # characters of an operand before it gets a name of its own
-_CLASSES: dict[str, type] = {
+CLASSES: dict[str, type] = {
     "Boolean": bool,
     "Integer": int,
     "Long": values.Long,
@@ -46,6 +42,17 @@ _CLASSES: dict[str, type] = {
     "ValueSet": values.ValueSet,
     "Any": object,
 }
+
+
+# Operators that compare values; a choice of a model's types must be cast before it is compared.
+_OF_VALUES = frozenset({"Equal", "Equivalent", "In", "Contains", "ProperIn", "ProperContains", "IndexOf"})
+
+
+def _is_mixed(type_: Type) -> bool:
+    if isinstance(type_, ListOf):
+        return _is_mixed(type_.element)
+    options = type_.options if isinstance(type_, ChoiceOf) else ()
+    return any(isinstance(option, Named) and option.model != "System" for option in options)
 
 
 class Expressions:
@@ -82,6 +89,8 @@ class Expressions:
     # Operators
 
     def _call(self, node: Typed) -> str:
+        if node.op in _OF_VALUES and any(_is_mixed(operand.type) for operand in node.operands):
+            raise self.unsupported(node, f"{node.op} of a choice of a model's types: cast it to one of them")
         function = function_of(node.op, [operand.type for operand in node.operands])
         if function is None:
             types = ", ".join(str(operand.type) for operand in node.operands)
@@ -197,7 +206,7 @@ class Expressions:
         return self._temporal(node.type, node.fields["constant"])
 
     def _temporal(self, type_: Type, value: Any) -> str:
-        name = self.module.bind(_CLASSES[type_name(type_)])
+        name = self.module.bind(CLASSES[type_name(type_)])
         offset = f", {value.offset}" if type_ == DATETIME else ""
         return self.module.constant(f"{name}({value.fields!r}{offset})")
 
@@ -231,7 +240,7 @@ class Expressions:
 
     def _instance(self, node: Typed) -> str:
         type_ = node.type
-        if not isinstance(type_, Named) or type_.model != "System" or type_.name not in _CLASSES:
+        if not isinstance(type_, Named) or type_.model != "System" or type_.name not in CLASSES:
             raise self.unsupported(node, f"an instance of {type_}")
         elements = []
         for name, value in node.fields["elements"]:
@@ -239,7 +248,7 @@ class Expressions:
             if isinstance(value.type, ListOf):
                 text = f"tuple({text} or ())"
             elements.append(f"{name}={text}")
-        return f"{self.module.bind(_CLASSES[type_.name])}({', '.join(elements)})"
+        return f"{self.module.bind(CLASSES[type_.name])}({', '.join(elements)})"
 
     def _tolist(self, node: Typed) -> str:
         operand = self.held(node.operands[0])
@@ -248,7 +257,7 @@ class Expressions:
     # Clinical values; definitions of them are constants
 
     def _code(self, node: Typed) -> str:
-        system = self._definition(node.fields["system"])
+        system = self.defined(node.fields["system"])
         arguments = [repr(node.fields["code"]), repr(system.fields["id"]), repr(system.fields["version"])]
         arguments.append(repr(node.fields["display"]))
         return self.module.constant(f"{self.module.bind(values.Code)}({', '.join(arguments)})")
@@ -267,7 +276,7 @@ class Expressions:
         systems = "".join(f"{self.expression(system)}, " for system in node.fields["codesystems"])
         return self.module.constant(f"{self.module.bind(values.ValueSet)}({arguments}, ({systems}))")
 
-    def _definition(self, node: Typed) -> Typed:
+    def defined(self, node: Typed) -> Typed:
         """What a reference to a code system, value set, code or concept stands for."""
         library = self.library
         if node.fields.get("libraryName") is not None:
@@ -280,7 +289,7 @@ class Expressions:
         if node.fields["libraryName"] is not None:
             self.library = outer.includes[node.fields["libraryName"]]
         inner = Typed(node.op, node.type, [], {**node.fields, "libraryName": None})
-        text = self.expression(self._definition(inner))
+        text = self.expression(self.defined(inner))
         self.library = outer
         return text
 
@@ -317,92 +326,3 @@ class Expressions:
         function = node.fields["function"]
         operands = "".join(f", {self.expression(operand)}" for operand in node.operands)
         return f"{prefix}function_{function.number}_{readable(function.name)}(c{operands})"
-
-    # Elements
-
-    def _property(self, node: Typed) -> str:
-        (source,) = node.operands
-        path = node.fields["path"]
-        held = self.held(source)
-        if isinstance(source.type, TupleOf):
-            return f"(None if {held} is None else {held}[{path!r}])"
-        if (
-            isinstance(source.type, Named)
-            and source.type.model == "System"
-            and not isinstance(node.type, ListOf)
-        ):
-            return f"(None if {held} is None else {held}.{path})"
-        return f"{self.module.bind(checks.element_of)}({held}, {path!r})"
-
-    def _propertyofeach(self, node: Typed) -> str:
-        (source,) = node.operands
-        assert isinstance(source.type, ListOf)
-        held, item, result = self.held(source), self.out.fresh("x"), self.out.fresh("r")
-        inner = Typed("Local", source.type.element, [], {"text": item})
-        self.out.add(f"{result} = None if {held} is None else []")
-        with self.out.block(f"for {item} in {held} or ():"):
-            value = self.held(Typed("Property", ANY, [inner], {"path": node.fields["path"]}))
-            with self.out.block(f"if isinstance({value}, list):"):
-                self.out.add(f"{result}.extend({value})")
-            with self.out.block(f"elif {value} is not None:"):
-                self.out.add(f"{result}.append({value})")
-        return result
-
-    # Types
-
-    def form(self, type_: Type) -> str:
-        """What rules.emit.checks looks for, as Python text."""
-        if isinstance(type_, ListOf):
-            return f"('list', {self.form(type_.element)})"
-        if isinstance(type_, IntervalOf):
-            name = type_name(type_.point)
-            return f"('interval', {None if name == 'Any' else name!r})"
-        if isinstance(type_, ChoiceOf):
-            return f"('choice', ({''.join(f'{self.form(option)}, ' for option in type_.options)}))"
-        if isinstance(type_, TupleOf):
-            elements = ", ".join(f"{name!r}: {self.form(element)}" for name, element in type_.elements)
-            return f"('tuple', {{{elements}}})"
-        assert isinstance(type_, Named)
-        if type_ == VOCABULARY:
-            both = f"{self.module.bind(values.CodeSystem)}, {self.module.bind(values.ValueSet)}"
-            return f"('choice', ({both}))"
-        if type_.model != "System":
-            raise CompileError([Diagnostic(self.out.line, 1, "unsupported", f"a test for the type {type_}")])
-        return self.module.bind(_CLASSES[type_.name])
-
-    def _is(self, node: Typed) -> str:
-        form = self.module.constant(self.form(node.fields["isType"]))
-        return f"{self.module.bind(checks.is_of)}({self.expression(node.operands[0])}, {form})"
-
-    def _as(self, node: Typed) -> str:
-        (operand,) = node.operands
-        type_ = node.fields["asType"]
-        if operand.op == "Null":
-            return "None"
-        if type_ == ANY or type_ == operand.type or isinstance(type_, ChoiceOf):
-            return self.expression(operand)
-        function = checks.cast if node.fields["strict"] else checks.as_of
-        form = self.module.constant(self.form(type_))
-        return f"{self.module.bind(function)}({self.expression(operand)}, {form})"
-
-    def _convertlist(self, node: Typed) -> str:
-        """Each element converted; null stays null."""
-        held, item, result = self.held(node.operands[0]), self.out.fresh("x"), self.out.fresh("r")
-        self.out.add(f"{result} = None if {held} is None else []")
-        with self.out.block(f"for {item} in {held} or ():"):
-            self.out.add(f"{result}.append({self._by(node, item)})")
-        return result
-
-    def _by(self, node: Typed, item: str) -> str:
-        outer = self.locals.get("")
-        self.locals[""] = item
-        text = self.expression(node.fields["by"])
-        if outer is not None:
-            self.locals[""] = outer
-        return text
-
-    def _convertinterval(self, node: Typed) -> str:
-        held, convert, item = self.held(node.operands[0]), self.out.fresh("convert"), self.out.fresh("x")
-        with self.out.block(f"def {convert}({item}):"):
-            self.out.add(f"return {self._by(node, item)}")
-        return f"{self.module.bind(checks.converted_interval)}({held}, {convert})"

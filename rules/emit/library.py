@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from rules.emit.queries import Queries
+from rules.emit.retrieve import Retrieve
 from rules.emit.source import Function, Module, readable
 from rules.language.errors import CompileError, Diagnostic
 from rules.typed.tree import TypedLibrary
@@ -20,13 +21,14 @@ UNSET: Final = object()
 @dataclass(frozen=True, slots=True, eq=False)
 class Compiled:
     """A library that runs. `source` is its Python; `slots` the number of results it keeps in an evaluation;
-    `includes` are the libraries it uses, by the name it gives them."""
+    `includes` are the libraries it uses, by the name it gives them; `retrieves` the data it asks for."""
 
     typed: TypedLibrary
     source: str
     namespace: Mapping[str, Any]
     slots: int
     includes: Mapping[str, Compiled]
+    retrieves: tuple[Retrieve, ...] = ()
 
     def function(self, name: str) -> Any:
         """The function of a definition. Raises KeyError."""
@@ -51,7 +53,7 @@ def emit(library: TypedLibrary, text: str, includes: Mapping[str, Compiled]) -> 
             if key.startswith(("define_", "function_", "parameter_")) and name in library.includes
         }
     _run(source, lines, _registered(library, text), namespace)
-    return Compiled(library, source, namespace, slots, dict(includes))
+    return Compiled(library, source, namespace, slots, dict(includes), tuple(module.retrieves))
 
 
 def _functions(module: Module, library: TypedLibrary, problems: list[Diagnostic]) -> list[Function]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from rules.emit.expressions import Expressions
-from rules.runtime import lists
+from rules.emit.elements import Elements
+from rules.emit.retrieve import Retrieve
+from rules.runtime import lists, values
 from rules.typed.tree import QueryClauses, Typed
-from rules.typed.types import ListOf
+from rules.typed.types import ListOf, Named, Type
 
 
-class Queries(Expressions):
+class Queries(Elements):
     """Query and Retrieve."""
 
     def _query(self, node: Typed) -> str:
@@ -121,4 +122,45 @@ class Queries(Expressions):
             self.out.add(f"{result} = {self.expression(body)}")
 
     def _retrieve(self, node: Typed) -> str:
-        raise self.unsupported(node, f"[{node.fields['dataType']}]: retrieves need a data model")
+        """Lifted out as data where the codes are written in the library."""
+        type_ = node.fields["dataType"]
+        if "codes" not in node.fields:
+            return f"c.retrieve({self._lifted(Retrieve(type_.name))})"
+        path, codes = self._path(type_, node.fields["codeProperty"]), node.fields["codes"]
+        lifted = self._lifted(Retrieve(type_.name, path, self._static(codes)))
+        return f"c.retrieve({lifted}, {self.expression(codes)})"
+
+    def _lifted(self, retrieve: Retrieve) -> str:
+        if retrieve not in self.module.retrieves:
+            self.module.retrieves.append(retrieve)
+        number = self.module.retrieves.index(retrieve)
+        return self.module.bind(self.module.retrieves[number], f"R{number}")
+
+    def _path(self, type_: Type, path: str) -> str:
+        """The path in the data: a choice is read as the CodeableConcept it may be."""
+        names, at = [], type_
+        for name in path.split("."):
+            if isinstance(at, ListOf):
+                at = at.element
+            assert isinstance(at, Named)
+            owner = self.library.models.owner(at, name)
+            found = self.library.models.element(at, name)
+            assert found is not None
+            names.append(f"{name}CodeableConcept" if owner and name in owner.choices else name)
+            at = found
+        return ".".join(names)
+
+    def _static(self, codes: Typed) -> tuple[values.Code, ...] | values.ValueSet | None:
+        """The codes if they are written in the library, else None."""
+        if codes.op == "ValueSetRef":
+            fields = self.defined(codes).fields
+            return values.ValueSet(fields["id"], fields["version"], fields["name"])
+        if codes.op in ("ToList", "List"):
+            found = [self._static(operand) for operand in codes.operands]
+            known = [codes for codes in found if isinstance(codes, tuple)]
+            return sum(known, ()) if len(known) == len(found) else None
+        if codes.op in ("CodeRef", "Code"):
+            fields = (self.defined(codes) if codes.op == "CodeRef" else codes).fields
+            system = self.defined(fields["system"]).fields
+            return (values.Code(fields["code"], system["id"], system["version"], fields["display"]),)
+        return None

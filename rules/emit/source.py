@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rules.emit.retrieve import Retrieve
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -22,6 +24,7 @@ class Module:
         self.namespace: dict[str, Any] = {}
         self.constants: dict[str, str] = {}
         self.functions: list[Function] = []
+        self.retrieves: list[Retrieve] = []
         self._by_object: dict[int, str] = {}
 
     def bind(self, value: Callable[..., Any] | Any, name: str | None = None) -> str:

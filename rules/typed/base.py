@@ -14,12 +14,19 @@ from rules.typed.signatures import overloads
 from rules.typed.tree import Typed, null
 from rules.typed.types import (
     ANY,
+    BOOLEAN,
     ChoiceOf,
     IntervalOf,
     ListOf,
     Type,
     choice_of,
     tuple_of,
+)
+
+# Operators whose T is compared by value: a type of a model is taken as its System type.
+_OF_VALUES = frozenset(
+    {"Equal", "Equivalent", "In", "Contains", "ProperIn", "ProperContains", "IndexOf", "ToConcept"}
+    | {"SameAs", "SameOrBefore", "SameOrAfter", "Before", "After"}
 )
 
 
@@ -88,6 +95,8 @@ class Typing:
     def operator(self, op: str, operands: Sequence[Typed], at: n.At, **fields: Any) -> Typed:
         """The ELM node of an operator, its operands converted to the overload that fits best."""
         signatures = overloads(op)
+        if op in _OF_VALUES:
+            operands = [self.conversions.as_system(operand) for operand in operands]
         match = self.conversions.resolve(signatures, [operand.type for operand in operands])
         if match is None:
             if any("error" in operand.fields for operand in operands):
@@ -113,12 +122,26 @@ class Typing:
         """source.name; of a list, the names of its elements, flat."""
         if isinstance(source.type, ListOf):
             return self._element_of_each(source, name, at)
+        if isinstance(source.type, ChoiceOf):
+            return self._element_of_choice(source, source.type, name, at)
         type_ = self._element_type(source.type, name)
         if type_ is None:
             if "error" in source.fields:
                 return source
             return self.error(at, f"{source.type} has no element {name}")
         return Typed("Property", type_, [source], {"path": name}, at)
+
+    def _element_of_choice(self, source: Typed, type_: ChoiceOf, name: str, at: n.At) -> Typed:
+        """The element of whichever option has it and the value is."""
+        options = [option for option in type_.options if self.models.element(option, name) is not None]
+        if not options:
+            return self.error(at, f"{source.type} has no element {name}")
+        casts = [Typed("As", option, [source], {"asType": option, "strict": False}, at) for option in options]
+        result, values = self.common([self.element(cast, name, at) for cast in casts])
+        tests = [Typed("Is", BOOLEAN, [source], {"isType": option}, at) for option in options]
+        items = list(zip(tests, values, strict=True))
+        otherwise = Typed("As", result, [null()], {"asType": result, "strict": False}, at)
+        return Typed("Case", result, [], {"comparand": None, "items": items, "else": otherwise}, at)
 
     def _element_type(self, type_: Type, name: str) -> Type | None:
         if isinstance(type_, ChoiceOf):
@@ -132,6 +155,8 @@ class Typing:
         type_ = self._element_type(source.type.element, name)
         if type_ is None:
             return self.error(at, f"{source.type.element} has no element {name}")
+        if isinstance(source.type.element, ChoiceOf):
+            return self.error(at, f"{name} of a list of choices", "unsupported")
         flat = type_ if isinstance(type_, ListOf) else ListOf(type_)
         return Typed("PropertyOfEach", flat, [source], {"path": name, "elementType": type_}, at)
 

@@ -77,6 +77,9 @@ class Conversions:
     def _implicit(self, source: Type, target: Type) -> int | None:
         if known := _IMPLICIT.get((source, target)):
             return known[1]
+        if model := self.models.conversion(source):
+            rest = self.cost(model[1].type, target)
+            return None if rest is None else rest + _CLASS
         inner: int | None = None
         if isinstance(source, ListOf) and isinstance(target, ListOf):
             inner = self.cost(source.element, target.element)
@@ -108,12 +111,27 @@ class Conversions:
             return Typed("As", target, [node], {"asType": target, "strict": False}, node.at)
         if isinstance(target, ChoiceOf):
             return self._into_choice(node, target)
+        if self.models.conversion(source):
+            return self.convert(self.as_system(node), target)
         if known := _IMPLICIT.get((source, target)):
             return Typed(known[0], target, [node], {}, node.at)
         if isinstance(source, ListOf) and isinstance(target, ListOf):
             return self._each(node, "ConvertList", source.element, target.element, target)
         assert isinstance(source, IntervalOf) and isinstance(target, IntervalOf)
         return self._each(node, "ConvertInterval", source.point, target.point, target)
+
+    def as_system(self, node: Typed) -> Typed:
+        """A value of a model's type as its System value, where it has one."""
+        found = self.models.conversion(node.type)
+        if found is None:
+            return node
+        owner, conversion = found
+        fields = {"name": conversion.name, "from": owner}
+        return Typed("ModelConversion", conversion.type, [node], fields, node.at)
+
+    def _system_of(self, type_: Type) -> Type:
+        found = self.models.conversion(type_)
+        return found[1].type if found else type_
 
     def _into_selector(self, node: Typed, target: Type) -> Typed | None:
         """A list or interval that is written out is converted where its elements are written."""
@@ -134,8 +152,8 @@ class Conversions:
         return Typed(op, whole, [node], {"by": self.convert(element, target)}, node.at)
 
     def _into_choice(self, node: Typed, target: ChoiceOf) -> Typed:
-        if node.type in target.options:
-            return node
+        if any(self.models.is_subtype(node.type, option) for option in target.options):
+            return Typed("As", target, [node], {"asType": target, "strict": False}, node.at)
         costs = {option: self.cost(node.type, option) for option in target.options}
         reachable = {option: cost for option, cost in costs.items() if cost is not None}
         return self.convert(node, min(reachable, key=lambda option: reachable[option]))
@@ -176,6 +194,9 @@ class Conversions:
         inside = self._join_inside(a, b, choice=choice)
         if inside is not None:
             return inside
+        known = self._system_of(a), self._system_of(b)
+        if known != (a, b) and (joined := self.join(*known)) is not None:
+            return joined
         return choice_of(a, b) if choice else None
 
     def _join_inside(self, a: Type, b: Type, *, choice: bool) -> Type | None:

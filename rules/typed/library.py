@@ -19,7 +19,7 @@ from rules.typed.tree import (
     TypedParameter,
     null,
 )
-from rules.typed.types import ANY, CODE, CODESYSTEM, CONCEPT, VALUESET, Type
+from rules.typed.types import ANY, CODE, CODESYSTEM, CONCEPT, VALUESET, ListOf, Named, Type
 
 Included = Callable[[str, str | None], TypedLibrary | None]
 _UNFILTERED = "Unfiltered"
@@ -43,7 +43,7 @@ class Libraries(Queries):
     def __init__(self, syntax: n.LibrarySyntax, models: Mapping[str, Model], included: Included) -> None:
         super().__init__(Models())
         self.syntax = syntax
-        self.library = TypedLibrary(syntax.name, syntax.version)
+        self.library = TypedLibrary(syntax.name, syntax.version, models=self.models)
         self.named: dict[str, n.Definition] = {}
         self.bodies: dict[int, n.FunctionDefinition] = {}
         self.under_way: list[str] = []
@@ -128,10 +128,23 @@ class Libraries(Queries):
         (name,) = names
         node = self.named.get(name)
         if node is None:
-            return None
+            return self._patient(name, at)
         method = getattr(self, f"_{type(node).__name__.lower()}")
         found: Typed = method(node, at)
         return found
+
+    def _patient(self, name: str, at: n.At) -> Typed | None:
+        """The patient that the context is about, by the name of its class."""
+        model = next((model for model in self.models.by_name.values() if model.patient == name), None)
+        if model is None:
+            return None
+        if name not in self.library.expressions:
+            type_ = Named(model.name, name)
+            retrieve = Typed("Retrieve", ListOf(type_), [], {"dataType": type_}, at)
+            body = Typed("SingletonFrom", type_, [retrieve], {}, at)
+            self.library.expressions[name] = TypedExpression(name, n.At(1, 1), True, name, body)
+        type_ = Named(model.name, name)
+        return Typed("ExpressionRef", type_, [], {"name": name, "libraryName": None}, at)
 
     def _included(self, library: str, name: str, at: n.At) -> Typed | None:
         found = self.library.includes.get(library)
@@ -259,7 +272,10 @@ class Libraries(Queries):
         return function.type
 
     def birth_date(self, at: n.At) -> Typed:
-        return self.error(at, "the age of the patient needs a data model", "unsupported")
+        for model in self.models.by_name.values():
+            if model.patient is not None and (patient := self._patient(model.patient, at)) is not None:
+                return self.conversions.as_system(self.element(patient, "birthDate", at))
+        return self.error(at, "the age of the patient needs a data model")
 
 
 def _references(library: TypedLibrary) -> dict[str, tuple[str, Type, bool]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from rules.typed.types import (
@@ -28,23 +29,51 @@ from rules.typed.types import (
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """A type of a model. `code_path` is where a retrieve looks for codes if it names no path."""
+    """A type of a model. `code_path` is where a retrieve looks for codes if it names no path; `choices` are
+    the elements whose name in the data says their type (valueQuantity)."""
 
     base: Named | None
     elements: Mapping[str, Type] = field(default_factory=dict)
     retrievable: bool = False
     code_path: str | None = None
+    choices: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
+class Conversion:
+    """How a type of a model becomes a System type: the function of the model's helper library."""
+
+    name: str
+    type: Type
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """`patient` is the class that the Patient context is about."""
+    """`patient` is the class that the Patient context is about; `helpers` the library of the conversions."""
 
     name: str
     version: str | None
     url: str
     classes: Mapping[str, Class]
     patient: str | None = None
+    conversions: Mapping[str, Conversion] = field(default_factory=dict)
+    helpers: str | None = None
+
+
+@lru_cache(maxsize=1024)
+def descendants(model: Model, name: str) -> tuple[str, ...]:
+    """The names of a type and of all that are derived from it."""
+    found = {name}
+    for other in model.classes:
+        chain: list[str] = []
+        at: str | None = other
+        while at is not None and at not in found:
+            chain.append(at)
+            base = model.classes[at].base
+            at = base.name if base is not None and base.model == model.name else None
+        if at is not None:
+            found.update(chain)
+    return tuple(sorted(found))
 
 
 _VOCABULARY: Final = {"id": STRING, "version": STRING, "name": STRING}
@@ -94,6 +123,24 @@ class Models:
             known = model.classes.get(at.name) if model else None
             at = known.base if known else (None if at == ANY else ANY)
 
+    def conversion(self, type_: Type) -> tuple[Named, Conversion] | None:
+        """The conversion of a model's type to System, and the ancestor that defines it."""
+        if isinstance(type_, Named) and type_.model != "System":
+            for at in self.ancestors(type_):
+                model = self.by_name.get(at.model)
+                if model is not None and at.name in model.conversions:
+                    return at, model.conversions[at.name]
+        return None
+
+    def owner(self, type_: Named, name: str) -> Class | None:
+        """The class that defines an element, the type itself or an ancestor."""
+        for at in self.ancestors(type_):
+            model = self.by_name.get(at.model)
+            known = model.classes.get(at.name) if model else None
+            if known is not None and name in known.elements:
+                return known
+        return None
+
     def element(self, type_: Type, name: str) -> Type | None:
         """The type of an element of a class, tuple or interval."""
         if isinstance(type_, TupleOf):
@@ -102,13 +149,8 @@ class Models:
             return {"low": type_.point, "high": type_.point, "lowClosed": BOOLEAN, "highClosed": BOOLEAN}.get(
                 name
             )
-        if isinstance(type_, Named):
-            for at in self.ancestors(type_):
-                model = self.by_name.get(at.model)
-                known = model.classes.get(at.name) if model else None
-                if known and name in known.elements:
-                    return known.elements[name]
-        return None
+        owner = self.owner(type_, name) if isinstance(type_, Named) else None
+        return owner.elements[name] if owner is not None else None
 
     def is_subtype(self, type_: Type, of: Type) -> bool:
         if type_ == of or of == ANY:

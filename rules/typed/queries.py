@@ -5,7 +5,7 @@ from __future__ import annotations
 from rules.language import nodes as n
 from rules.typed.terms import Terms
 from rules.typed.tree import QueryClauses, Typed
-from rules.typed.types import ANY, BOOLEAN, CONCEPT, VALUESET, ListOf, Named, Type, tuple_of
+from rules.typed.types import ANY, BOOLEAN, CONCEPT, VALUESET, ChoiceOf, ListOf, Named, Type, tuple_of
 
 
 class Queries(Terms):
@@ -88,6 +88,9 @@ class Queries(Terms):
         with self.scope({"$this": this}):
             key = self.expression(item.expression)
         self.this.pop()
+        key = self.conversions.as_system(key)
+        if isinstance(key.type, ChoiceOf):
+            key = self.error(item.at, f"{key.type} has no order: cast it to one of its types")
         return key, item.descending
 
     # Retrieves

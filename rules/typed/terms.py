@@ -127,7 +127,7 @@ class Terms(Operators):
     # Selectors
 
     def _intervalselector(self, node: n.IntervalSelector) -> Typed:
-        ends = [self.expression(node.low), self.expression(node.high)]
+        ends = [self.conversions.as_system(self.expression(end)) for end in (node.low, node.high)]
         type_, ends = self.common(ends)
         if isinstance(type_, ChoiceOf):
             return self.error(node.at, f"an interval cannot run from {ends[0].type} to {ends[1].type}")

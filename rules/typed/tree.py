@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rules.language.nodes import At
+from rules.typed.model import Models
 from rules.typed.types import ANY, Type
 
 
@@ -88,6 +89,7 @@ class TypedLibrary:
     concepts: dict[str, Typed] = field(default_factory=dict)
     expressions: dict[str, TypedExpression] = field(default_factory=dict)
     functions: list[TypedFunction] = field(default_factory=list)
+    models: Models = field(default_factory=Models)
 
 
 def null(at: At | None = None) -> Typed:

@@ -1,0 +1,190 @@
+"""FHIR R4 values to CQL's, as FHIRHelpers 4.0.1 defines it, and choices that know their type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from rules.runtime.errors import EvaluationError
+from rules.runtime.interval import Interval
+from rules.runtime.temporal import Date, DateTime, Time, parse_date, parse_datetime, parse_time
+from rules.runtime.values import Code, Concept, Quantity, Ratio
+
+_CALENDAR: Final = {
+    "ms": "millisecond",
+    "s": "second",
+    "min": "minute",
+    "h": "hour",
+    "d": "day",
+    "wk": "week",
+    "mo": "month",
+    "a": "year",
+}
+_UNIT_SYSTEMS: Final = (
+    None,
+    "http://unitsofmeasure.org",
+    "http://hl7.org/fhirpath/CodeSystem/calendar-units",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The value of a choice element that is no resource, with the name of its FHIR type."""
+
+    type: str
+    value: Any
+
+
+def chosen(value: dict[str, Any] | None, keys: tuple[tuple[str, str], ...]) -> Chosen | None:
+    """A choice element; keys are pairs of the JSON property and the FHIR type."""
+    if value is not None:
+        for key, type_ in keys:
+            found = value.get(key)
+            if found is not None:
+                return Chosen(type_, found)
+    return None
+
+
+def has_type(value: Any, names: frozenset[str]) -> bool:
+    """Whether a chosen value, or a resource, is of one of these FHIR types."""
+    if isinstance(value, Chosen):
+        return value.type in names
+    return isinstance(value, dict) and value.get("resourceType") in names
+
+
+def unwrapped(value: Any, names: frozenset[str]) -> Any:
+    """The FHIR value if it is of one of these types, else null."""
+    if not has_type(value, names):
+        return None
+    return value.value if isinstance(value, Chosen) else value
+
+
+def wrapped(value: Any, type_: str) -> Chosen | None:
+    return None if value is None else Chosen(type_, value)
+
+
+# Primitives
+
+
+def to_string(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def to_boolean(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def to_integer(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None
+
+
+def to_decimal(value: Any) -> Decimal | None:
+    """A number of JSON, however it was decoded."""
+    if value is None or isinstance(value, bool):
+        return None
+    return Decimal(str(value)) if isinstance(value, float) else Decimal(value)
+
+
+def to_date(value: Any) -> Date | None:
+    return parse_date(value) if isinstance(value, str) else None
+
+
+def to_date_time(value: Any) -> DateTime | None:
+    return parse_datetime(value) if isinstance(value, str) else None
+
+
+def to_time(value: Any) -> Time | None:
+    return parse_time(value) if isinstance(value, str) else None
+
+
+# Complex types
+
+
+def to_quantity(value: Any) -> Quantity | None:
+    """Raises EvaluationError for a comparator, and for units of another system than UCUM's."""
+    if value is None or value.get("value") is None:
+        return None
+    if value.get("comparator") is not None:
+        raise EvaluationError("a FHIR Quantity with a comparator is no System.Quantity")
+    return _quantity(value)
+
+
+def _quantity(value: Any) -> Quantity | None:
+    number = to_decimal(value.get("value"))
+    if number is None:
+        return None
+    if value.get("system") not in _UNIT_SYSTEMS:
+        raise EvaluationError("the unit of a FHIR Quantity is of a system that is not UCUM")
+    unit = value.get("code") or value.get("unit") or "1"
+    return Quantity(number, _CALENDAR.get(unit, unit))
+
+
+def to_code(value: Any) -> Code | None:
+    if value is None:
+        return None
+    return Code(value.get("code"), value.get("system"), value.get("version"), value.get("display"))
+
+
+def to_concept(value: Any) -> Concept | None:
+    if value is None:
+        return None
+    return Concept(tuple(to_code(coding) for coding in value.get("coding") or ()), value.get("text"))
+
+
+def period_to_interval(value: Any) -> Interval | None:
+    """Without a start it is open there: it may have begun at any time; without an end it goes on."""
+    if value is None:
+        return None
+    start, end = to_date_time(value.get("start")), to_date_time(value.get("end"))
+    return Interval(start, end, start is not None, True, "DateTime")
+
+
+def range_to_interval(value: Any) -> Interval | None:
+    if value is None:
+        return None
+    return Interval(to_quantity(value.get("low")), to_quantity(value.get("high")), True, True, "Quantity")
+
+
+def quantity_to_interval(value: Any) -> Interval | None:
+    """The interval that a comparator says."""
+    if value is None:
+        return None
+    number, comparator = _quantity(value), value.get("comparator")
+    low = number if comparator in (">", ">=", None) else None
+    high = number if comparator in ("<", "<=", None) else None
+    return Interval(low, high, comparator != ">", comparator != "<", "Quantity")
+
+
+def to_ratio(value: Any) -> Ratio | None:
+    if value is None:
+        return None
+    numerator, denominator = to_quantity(value.get("numerator")), to_quantity(value.get("denominator"))
+    return None if numerator is None or denominator is None else Ratio(numerator, denominator)
+
+
+_FROM: Final[dict[str, Callable[[Any], Any]]] = {
+    "boolean": to_boolean,
+    "integer": to_integer,
+    "decimal": to_decimal,
+    "string": to_string,
+    "uri": to_string,
+    "base64Binary": to_string,
+    "xhtml": to_string,
+    "date": to_date,
+    "dateTime": to_date_time,
+    "instant": to_date_time,
+    "time": to_time,
+    "Quantity": to_quantity,
+    "Coding": to_code,
+    "CodeableConcept": to_concept,
+    "Period": period_to_interval,
+    "Range": range_to_interval,
+    "Ratio": to_ratio,
+}
+
+
+def converter(type_: str) -> Callable[[Any], Any]:
+    """The conversion of a FHIR type to its System type."""
+    return _FROM[type_]
