@@ -100,8 +100,9 @@ def step_back(value: Any) -> Any:
 def _step(value: Any, sign: int) -> Any:
     kind = type(value)
     if kind is Uncertainty:
+        # The greatest value has no successor, but the others it may be have one; so with the least.
         low, high = _step(value.low, sign), _step(value.high, sign)
-        return None if low is None or high is None else Uncertainty(low, high)
+        return Uncertainty(value.low if low is None else low, value.high if high is None else high)
     step = _STEPS.get(kind)
     if step is None:
         raise EvaluationError(f"{kind.__name__} has no successor")

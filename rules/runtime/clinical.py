@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from rules.runtime.context import current
 from rules.runtime.errors import EvaluationError
 from rules.runtime.temporal import Date, DateTime
-from rules.runtime.timing import duration_between, now, today
+from rules.runtime.timing import date_from, duration_between, now, today
 from rules.runtime.values import Code, CodeSystem, Concept, ValueSet
+
+_PRECISIONS_OF_DATES: Final = ("year", "month", "week", "day")
 
 
 def calculate_age(birth: Date | DateTime | None, precision: str) -> Any:
@@ -18,7 +20,12 @@ def calculate_age(birth: Date | DateTime | None, precision: str) -> Any:
 
 
 def calculate_age_at(birth: Date | DateTime | None, moment: Date | DateTime | None, precision: str) -> Any:
-    """The age at a moment in whole years, months, …; an Uncertainty where the birth date leaves it open."""
+    """The age at a moment in whole years, months, …; an Uncertainty where the birth date leaves it open.
+
+    Who is born on a date is a year older when that date begins, so that a time of day then does not matter.
+    """
+    if isinstance(birth, Date) and isinstance(moment, DateTime) and precision in _PRECISIONS_OF_DATES:
+        moment = date_from(moment)
     return duration_between(birth, moment, precision)
 
 
