@@ -8,6 +8,7 @@ from typing import Any
 from rules.emit.operators import function_of, type_name
 from rules.emit.source import Function, Module, readable
 from rules.language.errors import CompileError, Diagnostic
+from rules.model.values import DATA_LISTS
 from rules.runtime import bounds, interval, temporal, values
 from rules.typed.tree import Typed, TypedLibrary
 from rules.typed.types import (
@@ -55,6 +56,15 @@ def _is_mixed(type_: Type) -> bool:
     return any(isinstance(option, Named) and option.model != "System" for option in options)
 
 
+def is_data(type_: Type) -> bool:
+    """Whether a list holds nothing but values of data models."""
+    if not isinstance(type_, ListOf):
+        return False
+    element = type_.element
+    options = element.options if isinstance(element, ChoiceOf) else (element,)
+    return all(isinstance(option, Named) and option.model != "System" for option in options)
+
+
 class Expressions:
     """Writes the body of one function. `locals` maps aliases, lets and operands to Python names."""
 
@@ -92,6 +102,8 @@ class Expressions:
         if node.op in _OF_VALUES and any(_is_mixed(operand.type) for operand in node.operands):
             raise self.unsupported(node, f"{node.op} of a choice of a model's types: cast it to one of them")
         function = function_of(node.op, [operand.type for operand in node.operands])
+        if node.op in DATA_LISTS and is_data(node.operands[0].type):
+            function = DATA_LISTS[node.op]
         if function is None:
             types = ", ".join(str(operand.type) for operand in node.operands)
             raise self.unsupported(node, f"{node.op}({types}) is not supported")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from rules.emit.elements import Elements
+from rules.emit.expressions import is_data
 from rules.emit.retrieve import Retrieve
+from rules.model.values import DATA_LISTS
 from rules.runtime import lists, values
 from rules.typed.tree import QueryClauses, Typed
 from rules.typed.types import ListOf, Named, Type
@@ -28,7 +30,7 @@ class Queries(Elements):
                 self._aggregated(clauses, sources, result)
             else:
                 self._collected(clauses, sources, result)
-                self._finished(clauses, result, many)
+                self._finished(clauses, result, node.type if many else None)
         self.locals = outer
         return result
 
@@ -76,12 +78,14 @@ class Queries(Elements):
             value = self.expression(returned) if returned else self.locals[clauses.sources[0][0]]
             self.out.add(f"{result}.append({value})")
 
-    def _finished(self, clauses: QueryClauses, result: str, many: bool) -> None:
-        if not many:
+    def _finished(self, clauses: QueryClauses, result: str, type_: Type | None) -> None:
+        """The list that was collected, or its only element where no source is a list."""
+        if type_ is None:
             self.out.add(f"{result} = {result}[0] if {result} else None")
             return
         if clauses.distinct:
-            self.out.add(f"{result} = {self.module.bind(lists.distinct)}({result})")
+            once = DATA_LISTS["Distinct"] if is_data(type_) else lists.distinct
+            self.out.add(f"{result} = {self.module.bind(once)}({result})")
         if clauses.sort:
             keys = ", ".join(self._key(key, descending) for key, descending in clauses.sort)
             self.out.add(f"{result} = {self.module.bind(lists.sort)}({result}, ({keys},))")

@@ -65,6 +65,56 @@ def wrapped(value: Any, type_: str) -> Chosen | None:
     return None if value is None else Chosen(type_, value)
 
 
+# Lists of data, which are one where all of their content is
+
+
+def _content(value: Any) -> Any:
+    """A hashable stand-in for data."""
+    if isinstance(value, dict):
+        return frozenset((name, _content(item)) for name, item in value.items())
+    if isinstance(value, list):
+        return tuple(_content(item) for item in value)
+    if isinstance(value, Chosen):
+        return (value.type, _content(value.value))
+    return (type(value) is bool, value)
+
+
+def distinct(values: list[Any] | None) -> list[Any] | None:
+    """Every element once, where it is first found."""
+    if values is None:
+        return None
+    found: dict[Any, Any] = {}
+    for value in values:
+        found.setdefault(_content(value), value)
+    return list(found.values())
+
+
+def union(left: list[Any] | None, right: list[Any] | None) -> list[Any] | None:
+    return distinct([*(left or ()), *(right or ())])
+
+
+def intersect(left: list[Any] | None, right: list[Any] | None) -> list[Any] | None:
+    if left is None or right is None:
+        return None
+    wanted = {_content(value) for value in right}
+    return distinct([value for value in left if _content(value) in wanted])
+
+
+def except_(left: list[Any] | None, right: list[Any] | None) -> list[Any] | None:
+    if left is None:
+        return None
+    unwanted = {_content(value) for value in right or ()}
+    return distinct([value for value in left if _content(value) not in unwanted])
+
+
+DATA_LISTS: Final[dict[str, Callable[..., Any]]] = {
+    "Distinct": distinct,
+    "Union": union,
+    "Intersect": intersect,
+    "Except": except_,
+}
+
+
 # Primitives
 
 

@@ -103,6 +103,9 @@ class Typing:
                 return null(at)
             types = ", ".join(str(operand.type) for operand in operands)
             return self.error(at, f"{op} does not take ({types})")
+        if match.ambiguous:
+            types = ", ".join(str(operand.type) for operand in operands)
+            return self.error(at, f"{op} could take ({types}) in several ways: cast to one type")
         pairs = zip(operands, match.operands, strict=True)
         converted = [self.conversions.convert(operand, target) for operand, target in pairs]
         fields = {name: value for name, value in fields.items() if value is not None}

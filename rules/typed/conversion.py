@@ -6,7 +6,7 @@ https://cql.hl7.org/03-developersguide.html#conversion-precedence
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rules.typed.model import Models
@@ -49,8 +49,11 @@ _IMPLICIT: Final[dict[tuple[Type, Type], tuple[str, int]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Match:
+    """An overload with its types bound; ambiguous if a choice fits another one as well."""
+
     operands: tuple[Type, ...]
     result: Type
+    ambiguous: bool = False
 
 
 class Conversions:
@@ -220,8 +223,12 @@ class Conversions:
             targets = tuple(substitute(operand, bound) for operand in operands)
             costs = [self.cost(t, target) for t, target in zip(types, targets, strict=True)]
             known = [cost for cost in costs if cost is not None]
-            if len(known) == len(costs) and (best is None or sum(known) < best[0]):
+            if len(known) < len(costs):
+                continue
+            if best is None or sum(known) < best[0]:
                 best = (sum(known), Match(targets, substitute(result, bound)))
+            elif sum(known) == best[0] and any(isinstance(type_, ChoiceOf) for type_ in types):
+                best = (best[0], replace(best[1], ambiguous=True))
         return best[1] if best else None
 
     def _bind(self, pattern: Type, type_: Type, bound: dict[str, Type]) -> bool:
@@ -241,6 +248,7 @@ class Conversions:
             for name in variables(pattern):
                 bound.setdefault(name, ANY)
             return True
+        type_ = self._system_of(type_)
         if isinstance(type_, ChoiceOf):
             return any(self._bind_inside(pattern, option, bound) for option in type_.options)
         if isinstance(pattern, ListOf):

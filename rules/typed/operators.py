@@ -72,6 +72,7 @@ class Operators(Typing):
         return self.operator("Not", [self.operator("Equivalent", operands, node.at)], node.at)
 
     def _op_add(self, node: n.Operation, operands: list[Typed]) -> Typed:
+        operands = [self.conversions.as_system(operand) for operand in operands]
         if any(operand.type == STRING for operand in operands):
             return self.operator("Concatenate", operands, node.at)
         return self.operator("Add", operands, node.at)
@@ -92,6 +93,7 @@ class Operators(Typing):
 
     def _membership(self, op: str, item: Typed, whole: Typed, precision: str | None, at: n.At) -> Typed:
         if self.models.is_subtype(whole.type, VOCABULARY) and whole.type != ANY:
+            item = self.conversions.as_system(item)
             base = "InCodeSystem" if whole.type == CODESYSTEM else "InValueSet"
             return self.operator(f"Any{base}" if isinstance(item.type, ListOf) else base, [item, whole], at)
         operands = [item, whole] if op.endswith("In") else [whole, item]
@@ -135,8 +137,8 @@ class Operators(Typing):
         return Typed(node.name, type_, [], {"valueType": type_}, node.at)
 
     def _between(self, node: n.Between) -> Typed:
-        operand = self.expression(node.operand)
-        low, high = self.expression(node.low), self.expression(node.high)
+        written = (node.operand, node.low, node.high)
+        operand, low, high = (self.conversions.as_system(self.expression(part)) for part in written)
         if isinstance(operand.type, IntervalOf):
             type_, ends = self.common([low, high])
             fields = {"lowClosed": True, "highClosed": True}
@@ -154,7 +156,32 @@ class Operators(Typing):
     # Timing
 
     def _timing(self, node: n.Timing) -> Typed:
-        left, right = self.expression(node.left), self.expression(node.right)
+        return self._of_options(node, self.expression(node.left), self.expression(node.right))
+
+    def _of_options(self, node: n.Timing, left: Typed, right: Typed) -> Typed:
+        """A choice of a model's types (dateTime, Period) is related as whichever of them the value is."""
+        for number, side in enumerate((left, right)):
+            if not isinstance(side.type, ChoiceOf):
+                continue
+            items = []
+            for option in side.type.options:
+                marked = len(self.problems)
+                cast = Typed("As", option, [side], {"asType": option, "strict": False}, node.at)
+                sides = (cast, right) if number == 0 else (left, cast)
+                found = self._of_options(node, *sides)
+                if len(self.problems) == marked:
+                    items.append((Typed("Is", BOOLEAN, [side], {"isType": option}, node.at), found))
+                del self.problems[marked:]
+            return self._first_option(node, side.type, items)
+        return self._related(node, self.conversions.as_system(left), self.conversions.as_system(right))
+
+    def _first_option(self, node: n.Timing, type_: Type, items: list[tuple[Typed, Typed]]) -> Typed:
+        if not items:
+            return self.error(node.at, f"{node.kind} does not take {type_}")
+        unknown = Typed("As", BOOLEAN, [Typed("Null", ANY)], {"asType": BOOLEAN, "strict": False}, node.at)
+        return Typed("Case", BOOLEAN, [], {"comparand": None, "items": items, "else": unknown}, node.at)
+
+    def _related(self, node: n.Timing, left: Typed, right: Typed) -> Typed:
         left = self._end_of(left, node.left_end, node.at)
         right = self._end_of(right, node.right_end, node.at)
         if node.kind in ("Includes", "IncludedIn"):
@@ -186,23 +213,17 @@ class Operators(Typing):
         return self._membership(f"{proper}{op}", part, whole, node.precision, node.at)
 
     def _within(self, node: n.Timing, left: Typed, right: Typed) -> Typed:
-        """`left within 3 days of right`: left in Interval[start of right - 3 days, end of right + 3 days]."""
+        """`left within 3 days of right`: from start of right - 3 days to end of right + 3 days."""
         assert node.offset is not None
         by = self.expression(node.offset)
         low = self.operator("Subtract", [self._start(right, node.at), by], node.at)
         high = self.operator("Add", [self._finish(right, node.at), by], node.at)
-        closed = not node.proper
-        fields = {"lowClosed": closed, "highClosed": closed}
-        whole = Typed("Interval", IntervalOf(low.type), [low, high], fields, node.at)
-        op = "IncludedIn" if isinstance(left.type, IntervalOf) else "In"
-        found = self.operator(op, [left, whole], node.at, precision=node.precision)
-        return self._unless_null(found, right, node.at)
-
-    def _unless_null(self, found: Typed, right: Typed, at: n.At) -> Typed:
-        """The bounds come from `right`: if it is null they must not be taken for open ends."""
-        known = self.operator("Not", [Typed("IsNull", BOOLEAN, [right], {}, at)], at)
-        unknown = Typed("As", BOOLEAN, [Typed("Null", ANY)], {"asType": BOOLEAN, "strict": False}, at)
-        return Typed("If", BOOLEAN, [known, found, unknown], {}, at)
+        after, before = ("After", "Before") if node.proper else ("SameOrAfter", "SameOrBefore")
+        sides = [
+            self.operator(after, [self._start(left, node.at), low], node.at, precision=node.precision),
+            self.operator(before, [self._finish(left, node.at), high], node.at, precision=node.precision),
+        ]
+        return self.operator("And", sides, node.at)
 
     def _start(self, operand: Typed, at: n.At) -> Typed:
         return self.operator("Start", [operand], at) if isinstance(operand.type, IntervalOf) else operand
@@ -223,17 +244,12 @@ class Operators(Typing):
         )
         if farther:
             return self.operator(farther, [point, away], node.at, precision=node.precision)
-        return self._nearer(node, point, origin, away, before, right)
-
-    def _nearer(
-        self, node: n.Timing, point: Typed, origin: Typed, away: Typed, before: bool, right: Typed
-    ) -> Typed:
-        """`3 days or less before`, `less than 3 days before`: in an interval that ends at the origin."""
-        ends = [away, origin] if before else [origin, away]
-        far_closed, near_closed = node.qualifier == "or less", node.on
-        closed = (far_closed, near_closed) if before else (near_closed, far_closed)
-        fields = {"lowClosed": closed[0], "highClosed": closed[1]}
-        type_, ends = self.common(ends)
-        whole = Typed("Interval", IntervalOf(type_), ends, fields, node.at)
-        found = self.operator("In", [point, whole], node.at, precision=node.precision)
-        return self._unless_null(found, right, node.at)
+        # Not an Interval from the one to the other: of partial dates it might begin after it ends.
+        near = f"SameOr{node.kind}" if node.on else node.kind
+        other = "After" if before else "Before"
+        far = f"SameOr{other}" if node.qualifier == "or less" else other
+        sides = [
+            self.operator(near, [point, origin], node.at, precision=node.precision),
+            self.operator(far, [point, away], node.at, precision=node.precision),
+        ]
+        return self.operator("And", sides, node.at)
