@@ -25,7 +25,7 @@ from rules.runtime.temporal import DEPTH, Date, DateTime, Temporal, Time
 from rules.runtime.units import period_of
 from rules.runtime.values import Long, Quantity
 
-MOST_POINTS: Final = 1_000_000
+MOST_POINTS: Final = 100_000
 
 
 def union(left: Interval | None, right: Interval | None) -> Interval | None:

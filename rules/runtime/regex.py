@@ -282,7 +282,7 @@ class Program:
             seen = {pc for pc, _ in threads}
             if best is None:
                 self._follow(0, (place, *empty[1:]), text, place, seen, threads)
-            if not threads:
+            if best is not None and not threads:
                 break
             following: list[tuple[int, Saved]] = []
             seen = set()
