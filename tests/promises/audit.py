@@ -187,7 +187,7 @@ def _readings(current: dict[str, Resource], findings: Findings) -> None:
         right = [f for f in flags if f["subject"] == reading["subject"] and category_of(f) == category]
         if zone != "green" and not any(SEVERITY[zone_of(f)] >= SEVERITY[zone] for f in right):
             findings.lost.append(f"the alert of {reference}, {zone}: {len(flags)} Flags name it")
-        if zone == "green" and flags or len(right) != len(flags):
+        if (zone == "green" and flags) or len(right) != len(flags):
             findings.doubled.append(f"{reference}, {zone}, is in Flags that are not about it")
         if sum(flag["status"] == "active" for flag in flags) > 1:
             findings.doubled.append(f"{reference} is in several active Flags")

@@ -66,7 +66,7 @@ class Journal:
         self.outdated += other.outdated
 
     def __len__(self) -> int:
-        return len(self.acknowledged) + sum(map(len, self.transactions.values()))
+        return len(self.acknowledged) + 3 * len(self.transactions)
 
 
 def admit(client: Client, patients: Sequence[str]) -> None:
@@ -140,6 +140,13 @@ class Service:
         for journal in self._journals:
             whole.add(journal)
         return whole
+
+    def wait(self, true: Callable[[Service], bool], seconds: float = 30) -> None:
+        """Until this is true of the clients."""
+        deadline = time.monotonic() + seconds
+        while not true(self):
+            assert time.monotonic() < deadline, f"{self.acknowledged} acknowledged, {self.refused} refused"
+            time.sleep(0.02)
 
     @property
     def refused(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -62,8 +63,9 @@ class Client:
 class Server:
     """`varde serve` with a process group of its own."""
 
-    def __init__(self, store: str, port: int, log: Path, *, workers: int = 1) -> None:
+    def __init__(self, store: str, port: int, log: Path, *, workers: int = 1, **environment: str) -> None:
         self.port, self.log = port, log
+        self._environment = {**os.environ, **environment}
         self._store, self._workers = store, workers
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -73,7 +75,11 @@ class Server:
         options = ["--port", str(self.port), "--store", self._store, "--workers", str(self._workers)]
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*command, *options], stdout=output, stderr=output, start_new_session=True
+                [*command, *options],
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                env=self._environment,
             )
         deadline = time.monotonic() + START_SECONDS
         while not self.ready():
@@ -92,7 +98,8 @@ class Server:
     def kill(self) -> None:
         """SIGKILL to every process of the server at once."""
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(30)
             self._process = None
 
@@ -108,9 +115,9 @@ class Server:
 
 
 @contextmanager
-def serving(store: str, port: int, log: Path, *, workers: int = 1) -> Iterator[Server]:
+def serving(store: str, port: int, log: Path, *, workers: int = 1, **environment: str) -> Iterator[Server]:
     """A ready server, gone afterwards whatever happens."""
-    server = Server(store, port, log, workers=workers)
+    server = Server(store, port, log, workers=workers, **environment)
     try:
         server.start()
         yield server

@@ -21,7 +21,7 @@ import pytest
 
 from tests.promises.audit import Put, audit, details_of, history_of
 from tests.promises.load import Journal, Service, admit, send_again
-from tests.promises.serving import Client, Gone, Server, serving
+from tests.promises.serving import Client, Server, serving
 
 pytestmark = pytest.mark.kill
 
@@ -76,8 +76,7 @@ class Trial:
                     if resource["subject"]["reference"] == f"Patient/{patient}"
                     and (not status or resource["status"] == "active")
                 ]
-                order = _id
-                assert sorted(found, key=order) == sorted(wanted, key=order), (self.rounds, query)
+                assert sorted(found, key=_id) == sorted(wanted, key=_id), (self.rounds, query)
 
 
 def _id(resource: dict[str, Any]) -> str:
@@ -90,8 +89,7 @@ def killed_under_load(
     """One round in which the whole server is killed and started again."""
     service = trial.load()
     moment = time.monotonic() + chance.uniform(0.3, 1.0)
-    while service.acknowledged < 60 or time.monotonic() < moment:
-        time.sleep(0.01)
+    service.wait(lambda service: service.acknowledged > 60 and time.monotonic() > moment)
     trial.server.kill()
     told = service.finish(stop=False)
     meanwhile()
@@ -164,19 +162,12 @@ def test_a_killed_mongodb_is_503_until_it_is_back_and_nothing_is_lost(
             service = trial.load()
             time.sleep(chance.uniform(0.3, 0.8))
             mongod.stop(kill=True)
-            wait_until(lambda: service.refused > 0, "no write was refused")
+            service.wait(lambda service: service.refused > 0)
             assert not server.ready()
             mongod.start()
-            before = service.acknowledged
-            wait_until(lambda: service.acknowledged > before + 20, "the server did not recover")
+            goal = service.acknowledged + 20
+            service.wait(lambda service, goal=goal: service.acknowledged > goal)
             told = service.finish(stop=True)
             assert not told.unanswered, "a request got no answer at all"
             trial.check(told)
         assert server.alive()
-
-
-def wait_until(true: Any, otherwise: str, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.02)
