@@ -66,7 +66,7 @@ def key(table: str, column: str, param: str, value: str) -> str:
 
 
 def _lead(query: Query, tree: Regular, extent: int) -> dict[str, Any]:
-    """Conditions on the leading fields of one index, in its order; every match fulfils them.
+    """Conditions on plain fields that every match fulfils.
 
     `extent`: how long the patient's dates last at most, microseconds (see bounded).
     """
@@ -74,23 +74,28 @@ def _lead(query: Query, tree: Regular, extent: int) -> dict[str, Any]:
     lead: dict[str, Any] = {"type": query.type}
     if by_id := next((ids for leaf in leaves if (ids := _ids(leaf))), None):
         return lead | {"id": _one_of(by_id)}
+    bounds = _moments(leaves, extent)
     if query.patient is not None:
         lead["patient"] = query.patient
-        if lines := [keys for leaf in leaves if leaf.param in TIMELINE and (keys := _keys(leaf))]:
+        if lines := [keys for leaf in leaves if _is_line(leaf) and (keys := _keys(leaf))]:
             lead["line"] = _one_of(lines[0])
-        return lead | _moments(leaves, extent)
-    keyed = [(_rank(leaf), n, keys) for n, leaf in enumerate(leaves) if (keys := _keys(leaf))]
-    if keyed:
-        return lead | {"keys": _one_of(min(keyed)[2])}
-    if sort_fields(query) in ([], ["updated"]):
-        return lead | _updated(leaves)
-    return lead | {field: bound for field, bound in _moments(leaves, extent).items() if "$gte" not in bound}
+    elif keyed := [(_rank(leaf), n, keys) for n, leaf in enumerate(leaves) if (keys := _keys(leaf))]:
+        lead["keys"] = _one_of(min(keyed)[2])
+    elif sort_fields(query) in ([], ["updated"]):
+        lead |= _updated(leaves)
+    if query.patient is None:
+        bounds.pop("$gte", None)  # nobody knows how long everybody's dates last
+    return lead | {"moment": bounds} if bounds else lead
+
+
+def _is_line(leaf: Leaf) -> bool:
+    return leaf.table == "token" and leaf.param in TIMELINE
 
 
 def bounded(query: Query, tree: Regular) -> bool:
     """Whether the search has a patient and dates bounded below: then it needs to know the longest extent."""
     leaves = [node for node in conjuncts(tree) if isinstance(node, Leaf) and not node.absent]
-    return query.patient is not None and "$gte" in _moments(leaves, DAY).get("moment", {})
+    return query.patient is not None and "$gte" in _moments(leaves, DAY)
 
 
 def _moments(leaves: Sequence[Leaf], extent: int) -> dict[str, Any]:
@@ -103,8 +108,8 @@ def _moments(leaves: Sequence[Leaf], extent: int) -> dict[str, Any]:
             if test.op in ("<", "<=", "="):
                 bounds = _tightened(bounds, "$lte", test.value)
             if test.op in (">", ">=", "="):
-                bounds = _tightened(bounds, "$gte", test.value - extent)
-    return {"moment": bounds} if bounds else {}
+                bounds = _tightened(bounds, "$gte", max(MIN_TIME, test.value - extent))
+    return bounds
 
 
 def _updated(leaves: Sequence[Leaf]) -> dict[str, Any]:
@@ -155,7 +160,7 @@ def _rank(leaf: Leaf) -> int:
     """How selective a condition is likely to be, the most so first."""
     if leaf.table != "token" or leaf.param == "identifier":
         return 0
-    return 1 if leaf.param in TIMELINE else 2
+    return 1 if _is_line(leaf) else 2
 
 
 def condition(node: Regular) -> dict[str, Any]:
@@ -262,15 +267,28 @@ def _seen(snapshot: int) -> dict[str, Any]:
 
 
 def _matched(lead: dict[str, Any], *then: dict[str, Any]) -> list[dict[str, Any]]:
-    """The $match stages, the first with equalities and one range at most, in the order of the index."""
+    """The $match stages: first what leads an index (equalities, and one range at most), then the rest."""
+    rest = dict(lead)
     stage: dict[str, Any] = {}
-    others: list[dict[str, Any]] = []
-    for field, wanted in lead.items():
-        if any(isinstance(value, dict) for value in stage.values()):
-            others.append({field: wanted})
-        else:
-            stage[field] = wanted
-    return [{"$match": each} for each in (stage, *others, *then) if each]
+    for field, _ in INDEXES[_index(lead)]:
+        if field not in rest:
+            break
+        stage[field] = rest.pop(field)
+        if isinstance(stage[field], dict):
+            break
+    return [{"$match": each} for each in (stage, rest, *then) if each]
+
+
+def _index(lead: dict[str, Any]) -> str:
+    """The index for these conditions, the most selective first."""
+    named = lead.get("id")
+    if isinstance(named, str) or (named and "$in" in named):
+        return "version"
+    if field := next((field for field in ("line", "patient", "keys") if field in lead), None):
+        return field
+    if named:
+        return "version"
+    return next((field for field in ("moment", "updated") if field in lead), "seq")
 
 
 def _tightened(bounds: dict[str, Any], operator: str, value: Any) -> dict[str, Any]:

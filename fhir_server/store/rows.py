@@ -9,6 +9,7 @@ from typing import Any
 
 from fhir_server.search.query import Values
 
+LONGEST = 2**63 - 1  # of all time there is, as far as 64 bits can say
 DAY = 24 * 60 * 60 * 1_000_000  # microseconds
 
 # Parameters whose tokens are kept in the order patient, code, moment as well, so that "this patient's
@@ -41,7 +42,8 @@ def tidy(values: Values) -> Tidy:
     if not dates:
         return Tidy(rows, values.patient, None, 0)
     moment = min(row[1] for row in dates)
-    return Tidy(rows, values.patient, moment, max(row[2] for row in dates) - moment)
+    extent = max(row[2] for row in dates) - moment
+    return Tidy(rows, values.patient, moment, min(extent, LONGEST))
 
 
 def _distinct(table: str, given: tuple[tuple[Any, ...], ...]) -> list[tuple[Any, ...]]:

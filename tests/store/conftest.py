@@ -104,6 +104,14 @@ def sqlite_desk(sqlite_url: str) -> Iterator[Desk]:
 
 
 @pytest.fixture
+def mongodb_desk(mongodb_url: str) -> Iterator[Desk]:
+    desk = Desk(make_store(mongodb_url))
+    desk.open()
+    yield desk
+    desk.close()
+
+
+@pytest.fixture
 def another(store_url: str) -> Callable[[], Store]:
     """Makes further stores on the same file or database, as another process would."""
     return lambda: make_store(store_url)
