@@ -93,6 +93,10 @@ class Library:
                 return {name: function(state) for name, function in functions.items()}
             except RecursionError:
                 raise EvaluationError("the evaluation is nested too deeply") from None
+            except EvaluationError:
+                raise
+            except Exception as error:  # a fault of ours: the caller still gets the one error it expects
+                raise EvaluationError(f"internal error: {type(error).__name__}") from error
 
 
 class State:

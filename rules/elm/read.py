@@ -223,11 +223,14 @@ class Reader:
         return n.RatioLiteral(self.at, *sides)
 
     def _interval(self, document: Json) -> n.Expression:
-        closed = [document.get(f"{end}Closed", True) for end in ("low", "high")]
-        if any(f"{end}ClosedExpression" in document for end in ("low", "high")):
-            raise self.unsupported("an interval whose bounds are closed by an expression")
+        closed = [self._closed(document, f"{end}Closed") for end in ("low", "high")]
         ends = [self.node(document[end]) for end in ("low", "high")]
         return n.IntervalSelector(self.at, ends[0], ends[1], closed[0], closed[1])
+
+    def _closed(self, document: Json, name: str) -> bool | n.Expression:
+        if f"{name}Expression" in document:
+            return self.node(document[f"{name}Expression"])
+        return bool(document.get(name, True))
 
     def _list(self, document: Json) -> n.Expression:
         items = tuple(self.node(element) for element in document.get("element", ()))

@@ -172,8 +172,11 @@ class Writer:
 
     def _interval(self, node: Typed) -> Json:
         low, high = (self.node(operand) for operand in node.operands)
-        closed = {name: node.fields[name] for name in ("lowClosed", "highClosed")}
-        return {"type": "Interval", **closed, "low": low, "high": high}
+        found: Json = {"type": "Interval"}
+        for name in ("lowClosed", "highClosed"):
+            closed = node.fields[name]
+            found |= {f"{name}Expression": self.node(closed)} if isinstance(closed, Typed) else {name: closed}
+        return {**found, "low": low, "high": high}
 
     def _list(self, node: Typed) -> Json:
         return {"type": "List", "element": [self.node(operand) for operand in node.operands]}

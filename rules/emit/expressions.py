@@ -239,7 +239,8 @@ class Expressions:
     def _interval(self, node: Typed) -> str:
         low, high = (self.expression(operand) for operand in node.operands)
         assert isinstance(node.type, IntervalOf)
-        closed = f"{node.fields['lowClosed']}, {node.fields['highClosed']}"
+        ends = (node.fields["lowClosed"], node.fields["highClosed"])
+        closed = ", ".join(self.expression(end) if isinstance(end, Typed) else str(end) for end in ends)
         made = self.module.bind(interval.interval)
         return f"{made}({low}, {high}, {closed}, {type_name(node.type.point)!r})"
 

@@ -176,10 +176,12 @@ class Case(Node):
 
 @dataclass(frozen=True, slots=True)
 class IntervalSelector(Node):
+    """Whether the bounds are closed is written in CQL, and may be an expression in ELM."""
+
     low: Expression
     high: Expression
-    low_closed: bool
-    high_closed: bool
+    low_closed: bool | Expression
+    high_closed: bool | Expression
 
 
 @dataclass(frozen=True, slots=True)

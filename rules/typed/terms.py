@@ -131,8 +131,14 @@ class Terms(Operators):
         type_, ends = self.common(ends)
         if isinstance(type_, ChoiceOf):
             return self.error(node.at, f"an interval cannot run from {ends[0].type} to {ends[1].type}")
-        fields = {"lowClosed": node.low_closed, "highClosed": node.high_closed}
+        closed = {"lowClosed": node.low_closed, "highClosed": node.high_closed}
+        fields = {name: self._closed(end, node.at) for name, end in closed.items()}
         return Typed("Interval", IntervalOf(type_), ends, fields, node.at)
+
+    def _closed(self, closed: bool | n.Expression, at: n.At) -> bool | Typed:
+        if isinstance(closed, bool):
+            return closed
+        return self.converted(self.expression(closed), BOOLEAN, at)
 
     def _tupleselector(self, node: n.TupleSelector) -> Typed:
         elements = [(name, self.expression(element)) for name, element in node.elements]

@@ -315,7 +315,7 @@ def test_elm_of_fhir_gives_the_same_values() -> None:
         f"define C{n}: {case}" for n, (case, _) in enumerate(CASES) if "Patient." not in case
     )
     library = cql.compile(text)
-    document = json.dumps(library.to_elm(), default=float)
+    document = json.dumps(library.to_elm(), default=lambda d: float(d) if d % 1 else int(d))
     assert repr(cql.load_elm(document).evaluate_all(**GIVEN)) == repr(library.evaluate_all(**GIVEN))
 
 
