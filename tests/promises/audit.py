@@ -19,6 +19,7 @@ from tests.rules.build import PULSE, SPO2, UNITS, WEIGHT
 Resource = dict[str, Any]
 
 SEVERITY = {"technical": 0, "yellow": 1, "red": 2}
+LINKS = ("evidence", "reasonReference")  # of the parts of a transaction, to each other
 OPEN = {"active": {"requested"}, "inactive": {"completed"}, "entered-in-error": {"cancelled", "completed"}}
 
 
@@ -72,7 +73,7 @@ def audit(history: Sequence[Put], journal: Journal) -> Findings:
     _acknowledged(history, journal, findings)
     current = {put.name: put.resource for put in history if put.resource is not None}
     _keys(current.values(), findings)
-    _transactions(current, journal, findings)
+    _transactions(current, findings)
     _readings(current, findings)
     _flags(history, current, findings)
     _same_commit(history, findings)
@@ -97,6 +98,11 @@ def _acknowledged(history: Sequence[Put], journal: Journal, findings: Findings) 
             findings.lost.append(f"{location} was acknowledged")
         elif stored[location] != content:
             findings.lost.append(f"{location} was acknowledged with other content")
+    for key, parts in journal.transactions.items():
+        for location, sent in parts:
+            there = stored.get(location) or {}
+            if any(there.get(name) != value for name, value in sent.items() if name not in LINKS):
+                findings.lost.append(f"{location} of transaction {key} was acknowledged")
 
 
 def _keys(resources: Iterable[Resource], findings: Findings) -> None:
@@ -110,8 +116,8 @@ def _keys(resources: Iterable[Resource], findings: Findings) -> None:
     findings.doubled += [f"{key} is there {n} times" for key, n in times.items() if n > 1]
 
 
-def _transactions(current: dict[str, Resource], journal: Journal, findings: Findings) -> None:
-    """All three or none; what was acknowledged is where it was said to be."""
+def _transactions(current: dict[str, Resource], findings: Findings) -> None:
+    """All three or none, and linked to each other."""
     parts: dict[str, dict[str, Resource]] = defaultdict(dict)
     for resource in current.values():
         for identifier in resource.get("identifier", ()):
@@ -126,11 +132,6 @@ def _transactions(current: dict[str, Resource], journal: Journal, findings: Find
         reasons = made["ServiceRequest"]["reasonReference"]
         if [each["reference"] for each in (*evidence, *reasons)] != [reading, reading, condition]:
             findings.torn.append(f"transaction {key} has links that lead elsewhere")
-    for key, locations in journal.transactions.items():
-        there = {f"{type}/{resource['id']}" for type, resource in parts.get(key, {}).items()}
-        for location in locations:
-            if location.partition("/_history/")[0] not in there:
-                findings.lost.append(f"{location} of transaction {key} was acknowledged")
 
 
 def expected_zone(reading: Resource) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
@@ -50,10 +51,11 @@ class Request:
 @dataclass(slots=True)
 class Journal:
     """What clients were told. `acknowledged`: "Type/id/_history/n" -> the content that came back;
-    `transactions`: key -> the locations of what was made; `unanswered`: requests whose fate is unknown."""
+    `transactions`: key -> such a location and the content sent, for each part; `unanswered`: requests whose
+    fate is unknown."""
 
     acknowledged: dict[str, Resource] = field(default_factory=dict)
-    transactions: dict[str, list[str]] = field(default_factory=dict)
+    transactions: dict[str, list[tuple[str, Resource]]] = field(default_factory=dict)
     unanswered: list[Request] = field(default_factory=list)
     refused: int = 0  # 503
     outdated: int = 0  # 412: somebody else was first
@@ -100,7 +102,8 @@ def send(client: Client, request: Request, journal: Journal) -> Resource | None:
     assert status in (200, 201), (request, status, body)
     if body["resourceType"] == "Bundle":
         locations = [entry["response"]["location"].rpartition("/fhir/")[2] for entry in body["entry"]]
-        journal.transactions[request.key] = locations
+        parts = [entry["resource"] for entry in json.loads(request.body, parse_float=str)["entry"]]
+        journal.transactions[request.key] = list(zip(locations, parts, strict=True))
         kinds = {entry["response"]["status"][:3] for entry in body["entry"]}
         assert len(kinds) == 1, ("part of the transaction was there already", kinds)
     else:
