@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pymongo
@@ -65,7 +65,7 @@ class MongodServer:
 
 
 @contextmanager
-def running_mongod(storage: Path, *options: str) -> Iterator[MongodServer]:
+def _running(storage: Path, *options: str) -> Iterator[MongodServer]:
     server = MongodServer(storage, *options)
     server.start()
     try:
@@ -80,7 +80,7 @@ def _mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if given:
         yield given
         return
-    with running_mongod(tmp_path_factory.mktemp("mongodb")) as server:
+    with _running(tmp_path_factory.mktemp("mongodb")) as server:
         yield server.url
 
 
@@ -107,7 +107,13 @@ def store_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
+def running_mongod() -> Callable[..., AbstractContextManager[MongodServer]]:
+    """Starts a stand-in in a storage directory, with options of its command line."""
+    return _running
+
+
+@pytest.fixture
 def mongod(tmp_path: Path) -> Iterator[MongodServer]:
     """A stand-in of this test's own, durable, to be killed and started at will."""
-    with running_mongod(tmp_path / "mongodb", "--sync-on-commit") as server:
+    with _running(tmp_path / "mongodb", "--sync-on-commit") as server:
         yield server

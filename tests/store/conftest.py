@@ -112,6 +112,21 @@ def mongodb_desk(mongodb_url: str) -> Iterator[Desk]:
 
 
 @pytest.fixture
+def desk_of() -> Iterator[Callable[[str], Desk]]:
+    """Opens the store of a URL."""
+    desks: list[Desk] = []
+
+    def make(url: str) -> Desk:
+        desks.append(Desk(make_store(url)))
+        desks[-1].open()
+        return desks[-1]
+
+    yield make
+    for desk in desks:
+        desk.close()
+
+
+@pytest.fixture
 def another(store_url: str) -> Callable[[], Store]:
     """Makes further stores on the same file or database, as another process would."""
     return lambda: make_store(store_url)
