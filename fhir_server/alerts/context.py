@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import lru_cache
 
 from fhir_server.alerts.desk import Desk
@@ -13,7 +14,7 @@ from fhir_server.resource_json import decode_stored
 from rules.plans import JUDGED, Coding, Reading, Rule, Verdict, judge, readings, time_of
 from terminology import ucum
 
-_SEVERITY = {"": 0, "green": 1, "yellow": 2, "red": 3}
+_SEVERITY = {"green": 0, "": 1, "yellow": 2, "red": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +40,43 @@ def outcomes(
 ) -> tuple[list[Outcome], list[str]]:
     """Verdicts of the changed readings and of later ones whose window they are in, in the order of time;
     and the ids of Observations that say nothing to this rule any more. `ordered` is their `series`."""
-    unique = _unique(ordered) if rule.looks_back else []
+    unique = _unique(rule, ordered)
     worst: dict[str, Verdict] = {}
-    for reading in _touched(rule, changes, ordered):
+    for reading in _touched(rule, changes, ordered, unique):
         verdict = judge(rule, reading, _before(rule, unique, reading), ucum)
         known = worst.get(reading.id)
-        if known is None or _SEVERITY[verdict.color] > _SEVERITY[known.color]:
-            worst[reading.id] = verdict
+        worst[reading.id] = _worse(known, verdict) if known else verdict
     fresh = {change.id for change in changes if change.fresh}
     gone = [change.id for change in changes if change.id not in worst and not change.fresh]
     return [Outcome(verdict, id in fresh) for id, verdict in worst.items()], gone
 
 
-def count_normal_since(desk: Desk, patient: str, rule: Rule, since: int, until: int | None) -> int:
-    """How many comparable readings were taken after `since` and up to `until`, copies counted once.
+def _worse(known: Verdict, other: Verdict) -> Verdict:
+    """What two values of one Observation come to: the more severe, with all that could not be judged."""
+    worse, milder = (other, known) if _SEVERITY[other.color] > _SEVERITY[known.color] else (known, other)
+    return replace(worse, technical=(*worse.technical, *milder.technical)) if milder.technical else worse
 
-    After the last reading in a zone they are all normal: each was judged when it came.
+
+def normal_in_a_row(desk: Desk, patient: str, rule: Rule, since: int, until: int | None) -> int:
+    """The most readings in a row after `since` and up to `until` that the rule judges normal as it is now.
+
+    Those of one instant count as one; those that cannot be judged neither count nor break the row.
     """
-    found = _read(desk, patient, rule.codes, since=since + 1, until=until, own=True)
-    return len({reading.time for reading in found if _comparable(rule, reading)})
+    start = min(since + 1, rule.start(since + 1))
+    found = _read(desk, patient, rule.codes, since=start, until=until, own=True)
+    if rule.count_back:
+        found += _nearest(desk, patient, [rule], until=since, own=True)
+    ordered = _sorted(dict.fromkeys(found))
+    unique = _unique(rule, ordered)
+    colors: dict[int, str] = {}
+    for reading in ordered[bisect_right(ordered, since, key=_time) :]:
+        color = judge(rule, reading, _before(rule, unique, reading), ucum).color
+        colors[reading.time] = max(color, colors.get(reading.time, color), key=_SEVERITY.__getitem__)
+    row = most = 0
+    for color in colors.values():
+        row = row + (color == "green") if _SEVERITY[color] <= _SEVERITY[""] else 0
+        most = max(most, row)
+    return most
 
 
 def _own(change: Change, codes: frozenset[Coding]) -> Iterable[Reading]:
@@ -73,34 +92,38 @@ def _around(desk: Desk, patient: str, rules: Sequence[Rule], changes: Sequence[C
     again = {time for change in changes if not change.fresh for time in change.times}
     found = [r for t in sorted(again) for r in _read(desk, patient, codes, since=t, until=t)]
     start, reach = min(rule.start(first) for rule in rules), max(rule.reach(last) for rule in rules)
-    if (start, reach) != (first, last):
+    counting = [rule for rule in rules if rule.count_back]
+    if (start, reach) != (first, last) or (counting and first != last):
         found += _read(desk, patient, codes, since=start, until=reach)
-    if count_back := max(rule.count_back for rule in rules):
-        found += _nearest(desk, patient, codes, count_back, until=first)
-        found += _nearest(desk, patient, codes, count_back, since=last)
-        found = list(dict.fromkeys(found))
-    return found
+    if counting:
+        found += _nearest(desk, patient, counting, until=first)
+        found += _nearest(desk, patient, counting, since=last)
+    return list(dict.fromkeys(found))
 
 
 def _nearest(
     desk: Desk,
     patient: str,
-    codes: frozenset[Coding],
-    count: int,
+    rules: Sequence[Rule],
     *,
     since: int | None = None,
     until: int | None = None,
+    own: bool = False,
 ) -> list[Reading]:
-    """Enough readings up to (or from) a time that `count` distinct ones lie beyond it, if there are any."""
+    """Enough readings up to (or from) a time that as many as the rules count lie beyond it, if there are.
+
+    Only those count that every one of the rules can compare, and copies count once.
+    """
+    codes, count = rules[0].codes, max(rule.count_back for rule in rules)
     ask = count + 4
     while True:
         newest, oldest = (ask, None) if since is None else (None, ask)
         bodies = desk.tx.timeline(
-            patient, _texts(codes), since=since, until=until, newest=newest, oldest=oldest, own=False
+            patient, _texts(codes), since=since, until=until, newest=newest, oldest=oldest, own=own
         )
         found = _parsed(bodies, patient, codes)
-        beyond = {(r.time, r.value) for r in found if r.time not in (since, until)}
-        if len(bodies) < ask or len(beyond) >= count:
+        beyond = [reading for reading in found if reading.time not in (since, until)]
+        if len(bodies) < ask or all(len(_unique(rule, beyond)) >= count for rule in rules):
             return found
         ask *= 4
 
@@ -144,10 +167,16 @@ def _sorted(found: Iterable[Reading]) -> list[Reading]:
     return sorted(found, key=_time)
 
 
-def _unique(ordered: Sequence[Reading]) -> list[Reading]:
-    """Readings with a value, copies (same time, value and unit) once."""
-    kept = {(r.time, r.value, r.unit, r.comparator): r for r in reversed(ordered) if r.value is not None}
-    return _sorted(kept.values())
+def _unique(rule: Rule, ordered: Sequence[Reading]) -> list[Reading]:
+    """What counts in the rule's windows: readings that it can compare, copies once. In the order given."""
+    if not rule.looks_back:
+        return []
+    kept: dict[object, Reading] = {}
+    for reading in ordered:
+        value = _comparable(rule, reading)
+        if value is not None:
+            kept.setdefault((reading.time, value, reading.comparator), reading)
+    return list(kept.values())
 
 
 def _before(rule: Rule, unique: Sequence[Reading], reading: Reading) -> Sequence[Reading]:
@@ -159,25 +188,27 @@ def _before(rule: Rule, unique: Sequence[Reading], reading: Reading) -> Sequence
     return unique[max(0, min(start, end - rule.count_back - 1)) : end]
 
 
-def _touched(rule: Rule, changes: Sequence[Change], ordered: Sequence[Reading]) -> list[Reading]:
+def _touched(
+    rule: Rule, changes: Sequence[Change], ordered: Sequence[Reading], unique: Sequence[Reading]
+) -> list[Reading]:
     """The readings to judge: those that changed, and later ones that look at the time of one that did."""
     changed = {change.id for change in changes}
     times = sorted({time for change in changes for time in (*change.times, change.time)})
     touched = []
     for reading in ordered[bisect_left(ordered, times[0], key=_time) :]:
-        if reading.id in changed or not rule.looks_back or _looks_at(rule, reading, times, ordered):
+        if reading.id in changed or not rule.looks_back or _looks_at(rule, reading, times, unique):
             touched.append(reading)
     return touched
 
 
-def _looks_at(rule: Rule, reading: Reading, times: Sequence[int], ordered: Sequence[Reading]) -> bool:
+def _looks_at(rule: Rule, reading: Reading, times: Sequence[int], unique: Sequence[Reading]) -> bool:
     """Whether one of these (sorted) times is in the reading's window or among the readings it counts."""
     latest = bisect_right(times, reading.time) - 1
     if latest < 0:
         return False
     if times[latest] >= rule.start(reading.time):
         return True
-    between = bisect_left(ordered, reading.time, key=_time) - bisect_left(ordered, times[latest], key=_time)
+    between = bisect_left(unique, reading.time, key=_time) - bisect_left(unique, times[latest], key=_time)
     return between <= rule.count_back
 
 
@@ -185,11 +216,11 @@ def _time(reading: Reading) -> int:
     return reading.time
 
 
-def _comparable(rule: Rule, reading: Reading) -> bool:
-    if reading.value is None:
-        return False
+def _comparable(rule: Rule, reading: Reading) -> Decimal | None:
+    """The reading's value in the rule's unit, None where there is none."""
+    if reading.value is None or reading.unit == rule.unit or not rule.unit:
+        return reading.value
     try:
-        ucum.convert(reading.value, reading.unit, rule.unit or reading.unit)
+        return ucum.convert(reading.value, reading.unit, rule.unit)
     except ucum.UnitError:
-        return False
-    return True
+        return None

@@ -10,8 +10,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from fhir_server.alerts.vocabulary import EXPLANATION_URL, translated
-from rules.plans import Reading, Text, Threshold, Verdict, verdict_text
+from fhir_server.alerts.vocabulary import EXPLANATION_URL, SEVERITY, translated
+from rules.plans import Reading, Text, Threshold, Verdict, instant, verdict_text
 from rules.plans.threshold import UCUM, Bound
 from rules.plans.window import EPOCH, Window
 
@@ -29,6 +29,11 @@ class Entry:
     passing: bool
     text: Text
     extension: Part
+
+    @property
+    def instant(self) -> int:
+        """`time` in microseconds since 1970."""
+        return instant(self.time) or 0
 
 
 def clinical_entry(verdict: Verdict) -> Entry:
@@ -70,7 +75,8 @@ def read_entries(flag: dict[str, Any]) -> dict[str, Entry]:
     for extension in flag.get("extension") or ():
         if extension.get("url") == EXPLANATION_URL:
             entry = _stored_entry(extension)
-            entries[entry.observation] = entry
+            if entry.zone in SEVERITY:
+                entries[entry.observation] = entry
     return entries
 
 

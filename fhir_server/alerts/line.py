@@ -6,7 +6,7 @@ added to, made more or less severe, resolved, or taken back, and people are told
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,11 +39,26 @@ class Episode:
     @property
     def worst(self) -> Entry:
         """The latest of the most severe entries: what the Flag says."""
-        return max(self.entries.values(), key=lambda entry: (SEVERITY.get(entry.zone, 0), entry.time))
+        return max(self.entries.values(), key=lambda entry: (SEVERITY[entry.zone], entry.instant))
 
     @property
-    def last_time(self) -> str:
-        return max(entry.time for entry in self.entries.values())
+    def last_time(self) -> int:
+        """When the last of its readings was taken, in microseconds since 1970."""
+        return max(entry.instant for entry in self.entries.values())
+
+    def severity_of(self, observation: str) -> int:
+        """How severe the reading is in this Flag, -1 when it is not in it."""
+        entry = self.entries.get(observation)
+        return SEVERITY[entry.zone] if entry else -1
+
+    def has_copy(self, entry: Entry, changing: Collection[str]) -> bool:
+        """Whether the same reading, at least as severe, is here by an id that is not itself `changing`."""
+        return any(
+            (known.instant, known.value) == (entry.instant, entry.value)
+            and SEVERITY[known.zone] >= SEVERITY[entry.zone]
+            and known.observation not in changing
+            for known in self.entries.values()
+        )
 
 
 def rule_of(flag: Resource) -> str | None:
@@ -63,7 +78,10 @@ def episode_of(flag: Resource) -> Episode:
 
 @dataclass(slots=True)
 class Line:
-    """`advice` gives for an entry the plans and texts the patient is told by; None for technical matters."""
+    """`advice` gives for an entry the plans and texts the patient is told by; None for technical matters.
+
+    `changing` are amended readings that this transaction has yet to judge: what the Flags say of them is old.
+    """
 
     desk: Desk
     patient: str
@@ -72,30 +90,34 @@ class Line:
     plans: Sequence[Plan]
     active: Episode | None
     advice: Callable[[Entry], Sequence[tuple[Plan, str]]] | None = None
+    changing: set[str] = field(default_factory=set)
     _closed: list[Episode] | None = None
     _ended: list[Episode] = field(default_factory=list)
 
     def add(self, entry: Entry, *, fresh: bool) -> None:
-        """Take in a reading that is in a zone or could not be judged. `fresh`: it was never judged before."""
-        home = self._home(entry.observation, fresh)
-        if home is not None and home is not self.active:
-            if SEVERITY.get(home.entries[entry.observation].zone, 0) >= SEVERITY[entry.zone]:
-                return  # a person, or normal readings, have closed this; only worse opens it again
-        elif home is None and self._is_copy(entry):
+        """Take in a reading that is in a zone or could not be judged. `fresh`: it was never judged before.
+
+        What a person, or normal readings, have closed is opened again only by a reading that became worse.
+        """
+        self.changing.discard(entry.observation)
+        known = self.active.entries.get(entry.observation) if self.active else None
+        if known is None and self._is_dealt_with(entry, fresh):
             return
         if self.active is None:
             self.active = self._open()
-        known = self.active.entries.get(entry.observation)
         if known is None or known.extension != entry.extension:
             self.active.entries[entry.observation] = entry
             self.active.changed = True
 
     def drop(self, observation: str, *, fresh: bool = False) -> None:
         """The reading is normal, or no longer counts: whatever was said of it is taken back."""
-        home = self._home(observation, fresh)
-        if home is not None:
-            del home.entries[observation]
-            home.changed = True
+        self.changing.discard(observation)
+        if fresh:
+            return
+        for episode in (self.active, *self._ended, *self._closed_before()):
+            if episode and observation in episode.entries:
+                del episode.entries[observation]
+                episode.changed = True
 
     def has(self, observation: str) -> bool:
         return self.active is not None and observation in self.active.entries
@@ -114,26 +136,32 @@ class Line:
             if episode.changed:
                 self._settle(episode)
 
-    def _home(self, observation: str, fresh: bool) -> Episode | None:
-        """The Flag that the reading is in. A fresh one can be in none but for what this transaction did."""
-        if self.active and observation in self.active.entries:
-            return self.active
-        if fresh:
-            return None
+    def _is_dealt_with(self, entry: Entry, fresh: bool) -> bool:
+        """Whether a Flag knows this reading already, by its own id or as a copy: a repeat does nothing.
+
+        Closed Flags are looked at only where that decides whether a new reading is told of at all.
+        """
+        if self.active and self.active.has_copy(entry, self.changing):
+            return True
+        if fresh and self.active and SEVERITY[entry.zone] <= SEVERITY.get(self.active.told, -1):
+            return any(e.has_copy(entry, self.changing) for e in self._ended)
+        closed = [*self._ended, *self._closed_before()]
+        severity = SEVERITY[entry.zone]
+        return any(
+            e.severity_of(entry.observation) >= severity or e.has_copy(entry, self.changing) for e in closed
+        )
+
+    def _closed_before(self) -> list[Episode]:
+        """The rule's Flags that are not active any more, as this transaction leaves them."""
         if self._closed is None:
-            current = self.active.flag["id"] if self.active else None
+            current = {e.flag["id"] for e in (self.active, *self._ended) if e}
             flags = self.desk.flags(self.patient, rule=self.key, active=False)
             self._closed = [
-                episode_of(self.desk.latest(f))
-                for f in flags
-                if f["id"] != current and f.get("status") != "active"
+                episode_of(flag)
+                for flag in map(self.desk.latest, flags)
+                if flag["id"] not in current and flag.get("status") != "active"
             ]
-        return next((e for e in (*self._ended, *self._closed) if observation in e.entries), None)
-
-    def _is_copy(self, entry: Entry) -> bool:
-        """Whether the active Flag knows the same reading by another id: a repeat does nothing."""
-        known = self.active.entries.values() if self.active else ()
-        return any((e.time, e.value, e.zone) == (entry.time, entry.value, entry.zone) for e in known)
+        return self._closed
 
     def _open(self) -> Episode:
         flag = resources.new_flag(self.desk.new_id(), self.patient, self.key, self.category, self.desk.now)
@@ -161,11 +189,14 @@ class Line:
             self._set_priority(flag, zone, worst)
 
     def _take_back(self, episode: Episode) -> None:
-        """Nothing is left that the Flag was raised for: it was an error."""
+        """Nothing is left that the Flag was raised for: it was an error, and speaks for no reading any more.
+
+        Its readings, which its earlier versions name, may yet deserve an alert and must not find it here.
+        """
         if not episode.told:
             return  # it never existed outside this transaction
         was_active = episode.flag.get("status") == "active"
-        flag = {**episode.flag, "status": "entered-in-error"}
+        flag = {**resources.without_entries(episode.flag), "status": "entered-in-error"}
         self.desk.save(resources.ended(flag, "entered-in-error", self.desk.now) if was_active else flag)
         if was_active:
             close_tasks(self.desk, flag, "cancelled")

@@ -53,6 +53,12 @@ def fill_flag(flag: Resource, entries: Iterable[Entry], zone: str, text: Text) -
     return {**flag, "extension": [*own, *details, *explained, *others], "code": code}
 
 
+def without_entries(flag: Resource) -> Resource:
+    """The Flag with nothing to say of any reading; its code, priority and what others added to it stay."""
+    entries = (v.FLAG_DETAIL_URL, v.EXPLANATION_URL)
+    return {**flag, "extension": [e for e in flag["extension"] if e.get("url") not in entries]}
+
+
 def _shortened(entries: Sequence[Entry]) -> Iterable[Entry]:
     """A Flag that nobody attends to grows with every reading: only the first and the latest entries list the
     readings they looked at. The Flag's earlier versions keep what is left out."""

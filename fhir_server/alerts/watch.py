@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fhir_server.alerts.context import Outcome, count_normal_since, outcomes, series
+from fhir_server.alerts.context import Outcome, normal_in_a_row, outcomes, series
 from fhir_server.alerts.desk import Desk
 from fhir_server.alerts.explanation import Entry, clinical_entry, technical_entry
 from fhir_server.alerts.line import Line, episode_of
@@ -12,7 +12,7 @@ from fhir_server.alerts.memory import PatientRules
 from fhir_server.alerts.observed import Change
 from fhir_server.alerts.patient import active_flags, rules_of
 from fhir_server.alerts.resources import advice_for
-from rules.plans import Plan, Reading, Rule, Text, instant
+from rules.plans import Plan, Reading, Rule, Text
 
 _CLOCK_DRIFT = 15 * 60 * 1_000_000  # a device may be this far ahead before its clock is in doubt
 _TECHNICAL = "technical."
@@ -84,11 +84,16 @@ class _Watch:
             return self._advice(zone.plan, entry.zone) if zone else []
 
         clinical.advice = advice
+        amended = {change.id for change in changes if not change.fresh}
+        clinical.changing |= amended
+        technical.changing |= amended
         for id in gone:
             clinical.drop(id)
             technical.drop(id)
         for outcome in found:
             self._take(rule, outcome, clinical, technical)
+            if outcome.verdict.color == "green" and len(found) > 1:  # each sees the earlier ones only
+                self._resolve_if_normal(rule, clinical, outcome.verdict.reading.time)
         self._resolve_if_normal(rule, clinical, None)
 
     def _advice(self, plan: Plan, zone: str) -> list[tuple[Plan, str]]:
@@ -115,18 +120,14 @@ class _Watch:
         technical.drop(reading.id, fresh=outcome.fresh)
         if technical.active and all(entry.passing for entry in technical.active.entries.values()):
             technical.resolve()
-        if not verdict.zone:
-            self._resolve_if_normal(rule, clinical, reading.time)
 
     def _resolve_if_normal(self, rule: Rule, line: Line, until: int | None) -> None:
         """A yellow Flag ends after autoResolve normal readings in a row; a red one waits for a person."""
         episode = line.active
         if not episode or not episode.entries or episode.zone != "yellow" or not rule.auto_resolve:
             return
-        if until is None and not episode.changed:
-            return  # nothing new to count from
-        since = instant(episode.last_time) or 0
-        if count_normal_since(self._desk, self._patient, rule, since, until) >= rule.auto_resolve:
+        normal = normal_in_a_row(self._desk, self._patient, rule, episode.last_time, until)
+        if normal >= rule.auto_resolve:
             line.resolve()
 
     def _forget_retracted(self, changes: Sequence[Change], triggered: Sequence[Rule]) -> None:

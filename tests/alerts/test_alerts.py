@@ -595,3 +595,80 @@ class TestMalformedPlans:
         assert ward.zones() == ["yellow"]
         ward.read(WEIGHT, 85, "2026-11-20")
         assert ward.zones() == ["technical", "yellow"]
+
+
+class TestWhatTheReferenceModelFound:
+    def close(self, ward):
+        ward.put({**ward.flag(), "status": "inactive"})
+
+    def test_a_repeat_of_a_reading_whose_alert_was_closed_does_nothing(self, ward):
+        ward.plan(*YELLOW_RED)
+        ward.read(SPO2, 85, "2026-11-20")
+        self.close(ward)
+        ward.read(SPO2, "85.0", "2026-11-20")
+        assert ward.zones() == []
+        assert len(ward.messages()) == 1
+
+    def test_a_copy_speaks_when_the_first_is_moved_to_another_time(self, ward):
+        ward.plan(*YELLOW_RED)
+        first = ward.read(SPO2, 85, "2026-11-20")
+        copy = ward.read(SPO2, 85, "2026-11-20")
+        moved = "2026-11-20T09:00:00+01:00"
+        ward.amend(first, status="amended", effectiveDateTime=moved, valueQuantity=quantity(95, "%"))
+        assert details_of(ward.flag()) == [copy]
+
+    def test_a_reading_of_a_flag_that_was_taken_back_can_be_alerted_again(self, ward):
+        ward.plan(target(WEIGHT, high=2, kind="change", window="3 d", zone="red"))
+        low = ward.read(WEIGHT, 80, "2026-11-19")
+        high = ward.read(WEIGHT, 83, "2026-11-20")
+        ward.amend(low, status="entered-in-error")
+        assert ward.zones() == []
+        ward.read(WEIGHT, 80, "2026-11-19T09:00:00+01:00")
+        assert details_of(ward.flag()) == [high]
+
+    def test_readings_that_cannot_be_compared_do_not_hide_earlier_ones_from_persistence(self, ward):
+        ward.plan(target(SPO2, low=90, kind="persistence", n=3, m=3))
+        ward.read(SPO2, 85, "2026-11-01")
+        ward.read(SPO2, 85, "2026-11-02")
+        for hour in range(10, 20):
+            absent = concept("error", "http://terminology.hl7.org/CodeSystem/data-absent-reason")
+            ward.read(SPO2, None, f"2026-11-02T{hour}:00:00+01:00", dataAbsentReason=absent)
+            ward.read(SPO2, 85, f"2026-11-02T{hour}:30:00+01:00", unit="kg")
+        ward.read(SPO2, 85, "2026-11-03")
+        assert ward.zones() == ["technical", "yellow"]
+
+    def test_readings_between_two_times_of_one_bundle_count(self, ward):
+        ward.plan(target(SPO2, low=90, kind="persistence", n=3, m=3))
+        for day in range(10, 18):
+            ward.read(SPO2, 95 if day < 16 else 85, f"2026-11-{day}")
+        entries = [
+            {"resource": observation(SPO2, value, time), "request": {"method": "POST", "url": "Observation"}}
+            for value, time in ((95, "2026-11-01T08:00:00Z"), (85, "2026-11-20T08:00:00Z"))
+        ]
+        ward.fhir.post("/", encode({"resourceType": "Bundle", "type": "transaction", "entry": entries}))
+        assert ward.zones() == ["yellow"]
+
+    def test_only_readings_known_to_be_normal_resolve_a_yellow_flag(self, ward):
+        ward.plan(target(SPO2, low=90))
+        ward.read(SPO2, 89, "2026-11-10")
+        less_than = {**quantity(95, "%"), "comparator": "<"}
+        for day in range(11, 16):
+            ward.read(SPO2, 95, f"2026-11-{day}", valueQuantity=less_than)
+        assert ward.zones() == ["technical", "yellow"]
+
+    def test_a_late_normal_reading_can_be_the_one_that_resolves(self, ward):
+        ward.plan(target(SPO2, low=90))
+        ward.read(SPO2, 89, "2026-11-10")
+        for day in (12, 13, 11):
+            ward.read(SPO2, 95, f"2026-11-{day}")
+        assert ward.zones() == []
+
+    def test_two_values_of_one_reading_of_which_one_is_missing_are_both_said(self, ward):
+        ward.plan(target(PANEL, high=160, component=SYSTOLIC))
+        absent = concept("error", "http://terminology.hl7.org/CodeSystem/data-absent-reason")
+        panel = [
+            {"code": concept(SYSTOLIC), "valueQuantity": quantity(120, "mm[Hg]")},
+            {"code": concept(SYSTOLIC), "dataAbsentReason": absent},
+        ]
+        ward.read(PANEL, None, "2026-11-20", component=panel)
+        assert ward.zones() == ["technical"]
