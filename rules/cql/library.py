@@ -56,10 +56,7 @@ class Library:
 
         Raises KeyError if there is no such definition, EvaluationError where CQL says that it fails.
         """
-        if name not in self.compiled.typed.expressions:
-            raise KeyError(name)
-        found: dict[str, Any] = self._run([name], **given)
-        return found[name]
+        return self._run({name: self.compiled.functions[name]}, **given)[name]
 
     def evaluate_all(self, **given: Any) -> dict[str, Any]:
         """The values of all public definitions.
@@ -70,11 +67,11 @@ class Library:
         valuesets: codes by canonical URL, or a function of a ValueSet. units: see rules.runtime.units.
         message: receives what the Message operator says.
         """
-        return self._run(list(self.defines), **given)
+        return self._run({name: self.compiled.functions[name] for name in self.defines}, **given)
 
     def _run(
         self,
-        names: list[str],
+        functions: Mapping[str, Callable[[State], Any]],
         *,
         resources: Sequence[Mapping[str, Any]] = (),
         parameters: Mapping[str, Any] | None = None,
@@ -83,7 +80,6 @@ class Library:
         units: Units | None = None,
         message: Callable[[Message], None] | None = None,
     ) -> dict[str, Any]:
-        functions = {name: self.compiled.function(name) for name in names}
         state = State(self.compiled, parameters or {}, resources)
         context = Context(
             now=_moment(now), units=units or TextUnits(), valueset=_finder(valuesets), message=message
@@ -102,28 +98,29 @@ class Library:
 class State:
     """What one evaluation has found so far, by library."""
 
-    __slots__ = ("found", "given", "resources", "slots")
+    __slots__ = ("by_type", "found", "given", "resources", "slots")
 
     def __init__(
         self, compiled: Compiled, parameters: Mapping[str, Any], resources: Sequence[Mapping[str, Any]]
     ) -> None:
-        self.slots: dict[TypedLibrary, list[Any]] = {}
+        self.slots = {library: [UNSET] * count for library, count in compiled.libraries}
         self.given = parameters
         self.resources = resources
-        self.found: dict[Any, list[Any]] = {}
-        _make_slots(self.slots, compiled)
+        self.found: dict[Retrieve, list[Any]] = {}
+        self.by_type: dict[str, list[Any]] | None = None
 
     def retrieve(self, wanted: Retrieve, codes: Any = ()) -> list[Any]:
         """The resources that a retrieve asks for, in the order given."""
         known = wanted.codes is not None
         if known and wanted in self.found:
             return self.found[wanted]
-        found = self.found.get(wanted.type)
-        if found is None:
-            found = [r for r in self.resources if r.get("resourceType") == wanted.type]
-            self.found[wanted.type] = found
+        if self.by_type is None:
+            self.by_type = {}
+            for resource in self.resources:
+                self.by_type.setdefault(resource["resourceType"], []).append(resource)
+        found = self.by_type.get(wanted.type, [])
         if wanted.path is not None:
-            found = matching(found, wanted.path, codes)
+            found = matching(found, wanted.path, wanted.wanted if wanted.wanted else codes)
         if known:
             self.found[wanted] = found
         return found
@@ -133,12 +130,6 @@ class State:
         if name in self.given:
             return self.given[name]
         return self.given.get(f"{library.name}.{name}", UNSET)
-
-
-def _make_slots(slots: dict[TypedLibrary, list[Any]], compiled: Compiled) -> None:
-    slots[compiled.typed] = [UNSET] * compiled.slots
-    for included in compiled.includes.values():
-        _make_slots(slots, included)
 
 
 def _moment(now: DateTime | datetime | str | None) -> DateTime | None:

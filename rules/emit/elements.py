@@ -25,13 +25,13 @@ class Elements(Expressions):
             return self._model_property(node, source, path)
         held = self.held(source)
         if isinstance(source.type, TupleOf):
-            return f"(None if {held} is None else {held}[{path!r}])"
+            return self.guarded(held, f"{held}[{path!r}]")
         if (
             isinstance(source.type, Named)
             and source.type.model == "System"
             and not isinstance(node.type, ListOf)
         ):
-            return f"(None if {held} is None else {held}.{path})"
+            return self.guarded(held, f"{held}.{path}")
         return f"{self.module.bind(checks.element_of)}({held}, {path!r})"
 
     def _model_property(self, node: Typed, source: Typed, path: str) -> str:
@@ -49,7 +49,7 @@ class Elements(Expressions):
             if isinstance(node.type, ChoiceOf):
                 return f"{self.module.bind(fhir.chosen)}({held}, {keys})"
             path = self._keys(path, node.type)[0][0]
-        return f"(None if {held} is None else {held}.get({path!r}))"
+        return self.guarded(held, f"{held}.get({path!r})")
 
     def _is_primitive(self, type_: Type) -> bool:
         found = self.library.models.conversion(type_)
@@ -65,7 +65,7 @@ class Elements(Expressions):
             raise self.unsupported(node, f"{path} of a primitive that is not named by its element")
         held = self.held(source.operands[0])
         beside = f"_{source.fields['path']}"
-        return f"(None if {held} is None else {held}.get({beside!r}, {{}}).get({path!r}))"
+        return self.guarded(held, f"{held}.get({beside!r}, {{}}).get({path!r})")
 
     def _keys(self, path: str, type_: Type) -> tuple[tuple[str, str], ...]:
         """The properties in the data that a choice element may be in, with the type of each."""
@@ -77,7 +77,20 @@ class Elements(Expressions):
         return self._converted(node.operands[0], node.fields["from"].name)
 
     def _converted(self, source: Typed, type_: str) -> str:
-        return f"{self.module.bind(fhir.converter(type_))}({self.expression(source)})"
+        """The conversion of a value; of an element of a loop's item it is done once, if it cannot fail."""
+        before = len(self.out.lines)
+        inner = self.expression(source)
+        text = f"{self.module.bind(fhir.converter(type_))}({inner})"
+        item = self._root(source)
+        if item in self.out.loops and type_ not in fhir.CAN_FAIL and len(self.out.lines) == before:
+            return self.out.once_an_item(item, text)
+        return text
+
+    def _root(self, node: Typed) -> str:
+        """The name of the alias whose element, perhaps cast, the node is."""
+        while node.op in ("Property", "As") and len(node.operands) == 1:
+            node = node.operands[0]
+        return self.locals.get(node.fields["name"], "") if node.op == "AliasRef" else ""
 
     def _names(self, type_: Named) -> str:
         """The type and its descendants, as a constant."""
@@ -97,7 +110,7 @@ class Elements(Expressions):
             return None
         ((key, _),) = self._keys(operand.fields["path"], type_)
         held = self.held(source)
-        return f"(None if {held} is None else {held}.get({key!r}))"
+        return self.guarded(held, f"{held}.get({key!r})")
 
     def _propertyofeach(self, node: Typed) -> str:
         (source,) = node.operands
@@ -181,15 +194,19 @@ class Elements(Expressions):
     def _convertlist(self, node: Typed) -> str:
         """Each element converted; null stays null."""
         held, item, result = self.held(node.operands[0]), self.out.fresh("x"), self.out.fresh("r")
-        begin = len(self.out.lines)
+        if self._changes_nothing(node.fields["by"]):
+            return held
         self.out.add(f"{result} = None if {held} is None else []")
         with self.out.block(f"for {item} in {held} or ():"):
-            value = self._by(node, item)
-            self.out.add(f"{result}.append({value})")
-        if value == item:
-            del self.out.lines[begin:]
-            return held
+            self.out.add(f"{result}.append({self._by(node, item)})")
         return result
+
+    def _changes_nothing(self, by: Typed) -> bool:
+        """Whether a conversion is only one of the static type: System values and resources know their own."""
+        if by.op != "As" or by.operands[0].op != "ElementRef" or not isinstance(by.type, ChoiceOf):
+            return by.op == "ElementRef"
+        inner = by.operands[0].type
+        return not is_of_model(inner) or self._is_resource(inner)
 
     def _by(self, node: Typed, item: str) -> str:
         outer = self.locals.get("")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -56,6 +57,15 @@ def _is_mixed(type_: Type) -> bool:
     return any(isinstance(option, Named) and option.model != "System" for option in options)
 
 
+# Conversions that cannot fail: of constants they are constants.
+_FOLDED = frozenset({"ToConcept", "ToDecimal", "ToLong", "ToQuantity", "ToDateTime"})
+_CONSTANT = re.compile(r"K\d+|\(?-?\d+\)?")
+
+
+def _is_string(node: Typed) -> bool:
+    return node.op == "Literal" and node.type == STRING
+
+
 def is_data(type_: Type) -> bool:
     """Whether a list holds nothing but values of data models."""
     if not isinstance(type_, ListOf):
@@ -75,6 +85,7 @@ class Expressions:
         self.out = function
         self.library = library
         self.locals: dict[str, str] = dict(names)
+        self.never_null: set[str] = set()
 
     def expression(self, node: Typed) -> str:
         """The Python expression that gives the node's value."""
@@ -87,6 +98,10 @@ class Expressions:
             text = self.out.hold(text)
         self.out.line = line
         return text
+
+    def guarded(self, held: str, text: str) -> str:
+        """The expression, or null where the name it looks into is."""
+        return text if held in self.never_null else f"(None if {held} is None else {text})"
 
     def held(self, node: Typed) -> str:
         """A name that holds the node's value."""
@@ -110,7 +125,18 @@ class Expressions:
         operands = [self.expression(operand) for operand in node.operands]
         if "precision" in node.fields:
             operands.append(repr(node.fields["precision"]))
-        return f"{self.module.bind(function)}({', '.join(operands)})"
+        text = f"{self.module.bind(function)}({', '.join(operands)})"
+        if node.op in _FOLDED and all(_CONSTANT.fullmatch(operand) for operand in operands):
+            return self.module.constant(text)
+        return text
+
+    def _in(self, node: Typed) -> str:
+        """In a list of strings that is written out: a look-up in a set."""
+        item, whole = node.operands
+        strings = [operand.fields["value"] for operand in whole.operands if _is_string(operand)]
+        if whole.op != "List" or len(strings) < len(whole.operands) or not strings or item.type != STRING:
+            return self._call(node)
+        return f"({self.expression(item)} in {self.module.constant(f'frozenset({sorted(set(strings))!r})')})"
 
     def _and(self, node: Typed) -> str:
         """False if either is, then null if either is; what follows a False is not evaluated."""
@@ -265,6 +291,8 @@ class Expressions:
 
     def _tolist(self, node: Typed) -> str:
         operand = self.held(node.operands[0])
+        if _CONSTANT.fullmatch(operand):
+            return f"[{operand}]"
         return f"([] if {operand} is None else [{operand}])"
 
     # Clinical values; definitions of them are constants

@@ -6,6 +6,7 @@ import ast
 import linecache
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from rules.typed.tree import TypedLibrary
 UNSET: Final = object()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Compiled:
     """A library that runs. `source` is its Python; `slots` the number of results it keeps in an evaluation;
     `includes` are the libraries it uses, by the name it gives them; `retrieves` the data it asks for."""
@@ -30,10 +31,19 @@ class Compiled:
     includes: Mapping[str, Compiled]
     retrieves: tuple[Retrieve, ...] = ()
 
-    def function(self, name: str) -> Any:
-        """The function of a definition. Raises KeyError."""
-        number = list(self.typed.expressions).index(name)
-        return self.namespace[f"define_{number}_{readable(name)}"]
+    @cached_property
+    def functions(self) -> Mapping[str, Any]:
+        """The function of each definition."""
+        names = enumerate(self.typed.expressions)
+        return {name: self.namespace[f"define_{number}_{readable(name)}"] for number, name in names}
+
+    @cached_property
+    def libraries(self) -> tuple[tuple[TypedLibrary, int], ...]:
+        """Every library that takes part, once, with the number of its slots."""
+        found = {self.typed: self.slots}
+        for included in self.includes.values():
+            found |= dict(included.libraries)
+        return tuple(found.items())
 
 
 def emit(library: TypedLibrary, text: str, includes: Mapping[str, Compiled]) -> Compiled:

@@ -34,13 +34,50 @@ class Queries(Elements):
         self.locals = outer
         return result
 
-    def _loops(self, stack: ExitStack, clauses: QueryClauses, sources: list[str]) -> None:
-        """Opens a loop for each source, and skips what the relationships and the condition rule out."""
+    def _exists(self, node: Typed) -> str:
+        """Of a query: the loops are left when the first result is found."""
+        (operand,) = node.operands
+        if operand.op != "Query" or not isinstance(operand.type, ListOf):
+            return self._call(node)
+        clauses: QueryClauses = operand.fields["clauses"]
+        if clauses.aggregate is not None:
+            return self._call(node)
+        outer = dict(self.locals)
+        found = self.out.fresh("found")
+        sources = [self.held(source) for _, source in clauses.sources]
+        self.out.add(f"{found} = False")
+        known = " and ".join(f"{source} is not None" for source in sources)
+        with self.out.block(f"if {known}:"), ExitStack() as stack:
+            self._loops(stack, clauses, sources, found)
+            returned = clauses.returns
+            if returned is None:
+                self.out.add(f"{found} = {self.locals[clauses.sources[0][0]]} is not None")
+            else:
+                self.out.add(f"{found} = {self.held(returned)} is not None")
+        self.locals = outer
+        return found
+
+    def _leave(self, found: str) -> None:
+        with self.out.block(f"if {found}:"):
+            self.out.add("break")
+
+    def _loops(
+        self, stack: ExitStack, clauses: QueryClauses, sources: list[str], found: str | None = None
+    ) -> None:
+        """Opens a loop for each source, and skips what the relationships and the condition rule out.
+
+        `found` names the flag at which the loops are left.
+        """
         for (alias, source), held in zip(clauses.sources, sources, strict=True):
             item = self.out.fresh("x")
             over = held if isinstance(source.type, ListOf) else f"({held},)"
             stack.enter_context(self.out.block(f"for {item} in {over}:"))
             self.locals[alias] = item
+            self.out.open_loop(item)
+            if self._holds_resources(source):
+                self.never_null.add(item)
+            if found is not None:
+                stack.callback(self._leave, found)
         for name, value in clauses.lets:
             local = self.out.fresh("x")
             self.out.add(f"{local} = {self.expression(value)}")
@@ -52,6 +89,16 @@ class Queries(Elements):
             with self.out.block(f"if not {condition}:"):
                 self.out.add("continue")
 
+    def _holds_resources(self, source: Typed) -> bool:
+        """Whether the list is of retrieved resources, none of which is null."""
+        if source.op == "ExpressionRef" and source.fields["libraryName"] is None:
+            return self._holds_resources(self.library.expressions[source.fields["name"]].body)
+        if source.op == "Query":
+            clauses: QueryClauses = source.fields["clauses"]
+            plain = clauses.returns is None and clauses.aggregate is None and len(clauses.sources) == 1
+            return plain and self._holds_resources(clauses.sources[0][1])
+        return source.op == "Retrieve"
+
     def _relationship(self, alias: str, source: Typed, condition: Typed, negated: bool) -> None:
         held = self.held(source)
         found, item = self.out.fresh("found"), self.out.fresh("x")
@@ -59,12 +106,13 @@ class Queries(Elements):
         over = f"{held} or ()" if isinstance(source.type, ListOf) else f"() if {held} is None else ({held},)"
         outer = self.locals.get(alias)
         self.locals[alias] = item
-        with (
-            self.out.block(f"for {item} in {over}:"),
-            self.out.block(f"if {self.expression(condition)}:"),
-        ):
-            self.out.add(f"{found} = True")
-            self.out.add("break")
+        if self._holds_resources(source):
+            self.never_null.add(item)
+        with self.out.block(f"for {item} in {over}:"):
+            self.out.open_loop(item)
+            with self.out.block(f"if {self.expression(condition)}:"):
+                self.out.add(f"{found} = True")
+                self.out.add("break")
         if outer is not None:
             self.locals[alias] = outer
         with self.out.block(f"if {found}:" if negated else f"if not {found}:"):

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 from rules.runtime.clinical import in_value_set
 from rules.runtime.values import Code, Concept, ValueSet
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Codes to look for: with their system, and alone for data that have none (an element of type code)."""
+
+    coded: frozenset[tuple[str | None, str | None]]
+    bare: frozenset[str | None]
+
+    @classmethod
+    def of(cls, codes: Any) -> Wanted:
+        found = _codes(codes)
+        return cls(
+            frozenset((code.system, code.code) for code in found), frozenset(code.code for code in found)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,37 +36,43 @@ class Retrieve:
     type: str
     path: str | None = None
     codes: tuple[Code, ...] | ValueSet | None = ()
+    wanted: Wanted | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.codes, tuple) and self.codes:
+            object.__setattr__(self, "wanted", Wanted.of(self.codes))
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.path))
 
 
-NO_LIMIT: Final = Retrieve("")
-
-
-def codings(resource: Any, path: str) -> list[Any]:
+def codings(resource: Any, path: str) -> Iterator[Any]:
     """The codings (or bare codes) at a path of a resource."""
-    found = [resource]
-    for name in path.split("."):
-        found = [item for value in found for item in _listed(value.get(name))]
-    flat: list[Any] = []
-    for value in found:
-        flat += value["coding"] if isinstance(value, dict) and "coding" in value else [value]
-    return flat
-
-
-def _listed(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
+    first, _, rest = path.partition(".")
+    value = resource.get(first)
+    for item in value if isinstance(value, list) else (value,):
+        if item is None:
+            continue
+        if rest:
+            yield from codings(item, rest)
+        elif isinstance(item, dict) and "coding" in item:
+            yield from item["coding"]
+        else:
+            yield item
 
 
 def matching(resources: Iterable[Any], path: str, codes: Any) -> list[Any]:
     """The resources with one of the codes, or with a code of the value set, at the path."""
     if codes is None:
         return []
-    if isinstance(codes, ValueSet):
-        return [r for r in resources if any(_in(coding, codes) for coding in codings(r, path))]
-    wanted = {(code.system, code.code) for code in _codes(codes)}
-    bare = {code for _, code in wanted}
-    return [r for r in resources if any(_is(coding, wanted, bare) for coding in codings(r, path))]
+    found = []
+    wanted = codes if isinstance(codes, ValueSet | Wanted) else Wanted.of(codes)
+    for resource in resources:
+        for coding in codings(resource, path):
+            if _in(coding, wanted) if isinstance(wanted, ValueSet) else _is(coding, wanted):
+                found.append(resource)
+                break
+    return found
 
 
 def _in(coding: Any, valueset: ValueSet) -> bool:
@@ -60,10 +81,10 @@ def _in(coding: Any, valueset: ValueSet) -> bool:
     return in_value_set(coding, valueset) is True
 
 
-def _is(coding: Any, wanted: set[tuple[str | None, str | None]], bare: set[str | None]) -> bool:
+def _is(coding: Any, wanted: Wanted) -> bool:
     if isinstance(coding, dict):
-        return (coding.get("system"), coding.get("code")) in wanted
-    return coding in bare
+        return (coding.get("system"), coding.get("code")) in wanted.coded
+    return coding in wanted.bare
 
 
 def _codes(codes: Any) -> list[Code]:

@@ -55,6 +55,25 @@ class Function:
         self.line = line
         self.depth = 1
         self.count = 0
+        self.loops: dict[str, tuple[int, int]] = {}
+        self.known: dict[str, dict[str, str]] = {}
+
+    def open_loop(self, item: str) -> None:
+        """Marks the beginning of the body of a loop, just opened, over `item`."""
+        self.loops[item] = (len(self.lines), self.depth)
+        self.known[item] = {}
+
+    def once_an_item(self, item: str, text: str) -> str:
+        """A name for the value of an expression of the loop's item, computed where the body begins."""
+        known = self.known[item]
+        if text not in known:
+            at, depth = self.loops[item]
+            known[text] = self.fresh("h")
+            self.lines.insert(at, ("    " * depth + f"{known[text]} = {text}", self.line))
+            for other, (begin, other_depth) in self.loops.items():
+                if begin >= at and other != item:
+                    self.loops[other] = (begin + 1, other_depth)
+        return known[text]
 
     def add(self, text: str) -> None:
         self.lines.append(("    " * self.depth + text, self.line))

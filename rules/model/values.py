@@ -235,6 +235,9 @@ _FROM: Final[dict[str, Callable[[Any], Any]]] = {
 }
 
 
+CAN_FAIL: Final = frozenset({"Quantity", "Range", "Ratio"})
+
+
 def converter(type_: str) -> Callable[[Any], Any]:
     """The conversion of a FHIR type to its System type."""
     return _FROM[type_]
