@@ -57,8 +57,8 @@ class MongodServer:
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
             try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
+                self._process.wait(2)
+            except subprocess.TimeoutExpired:  # it waits for its clients to hang up
                 self._process.kill()
                 self._process.wait(10)
             self._process = None

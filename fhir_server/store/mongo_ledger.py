@@ -33,6 +33,7 @@ from fhir_server.store.rows import DAY, tidy
 T = TypeVar("T")
 DURABLE = WriteConcern("majority", j=True)
 COMMIT_SECONDS = 10.0  # how long a commit whose outcome is unknown is asked for again
+STUCK_SECONDS = 2.0  # after so long somebody is taken to have died with the next commit in hand
 DUPLICATE_KEY = 11000
 
 
@@ -57,6 +58,7 @@ class MongoLedger:
         self._client = client
         self._database = database
         self._commits = database["commits"]
+        self._writers = database["writers"]
         self._session: ClientSession | None = None
         self.reader = Reader(database)  # in the group's transaction
         self.puts: list[Put] = []  # of the whole group
@@ -66,15 +68,27 @@ class MongoLedger:
         self.flushed = 0  # so many of puts are with the server
         self.seq = 0
         self.trouble: Exception | None = None  # the transaction is broken; nothing more may be done in it
+        self._losing: float | None = None  # since when others have been winning
 
     def begin(self) -> None:
         self.puts, self.latest, self.seen, self.stamps = [], {}, {}, {}
         self.flushed, self.trouble = 0, None
-        self.guarded(self._begin)
+        try:
+            self.guarded(self._begin)
+            self._losing = None
+        except Conflict:
+            self._losing = self._losing or time.monotonic()
+            if time.monotonic() - self._losing > STUCK_SECONDS:
+                self._losing = None
+                self._unblock()
+            raise
 
     def _begin(self) -> None:
-        self._session = self._client.start_session()
-        self.reader = Reader(self._database, self._session)
+        if self._session is None:
+            self._session = self._client.start_session()
+            self.reader = Reader(self._database, self._session)
+            # so that others can end its transaction if this process dies in the middle of it
+            self._writers.insert_one({"_id": self._session.session_id["id"], "since": time.time()})
         self._session.start_transaction(ReadConcern("snapshot"), DURABLE)
         found = self._commits.find_one_and_update(
             {"_id": "last"}, {"$inc": {"groups": 1}}, session=self._session
@@ -82,6 +96,17 @@ class MongoLedger:
         if found is None:
             raise FhirError("unavailable", "The database is not one of Varde's")
         self.seq = int(found["seq"])
+
+    def _unblock(self) -> None:
+        """End every other writer's transaction.
+
+        MongoDB keeps that of a process that was killed open for a minute, and it holds the document that all
+        have to change. Whoever is alive and meets the end of its transaction begins it again.
+        """
+        with contextlib.suppress(PyMongoError):
+            writers = [each["_id"] for each in self._writers.find({}, {"_id": 1})]
+            self._client.admin.command("killSessions", [{"id": of} for of in writers])
+            self._writers.delete_many({"_id": {"$in": writers}})
 
     def run(self, work: Work) -> tuple[Any, Exception | None]:
         before, seq = len(self.puts), self.seq
@@ -109,7 +134,7 @@ class MongoLedger:
         session = self._session
         assert session is not None
         if not self.puts:
-            self.abort()
+            self.guarded(session.abort_transaction)
             return
         self.flush()
         self.guarded(
@@ -127,8 +152,6 @@ class MongoLedger:
                 if time.monotonic() > deadline:
                     raise unavailable(error) from error
                 time.sleep(0.05)
-        session.end_session()
-        self._session = None
 
     def abort(self) -> None:
         session, self._session = self._session, None
@@ -136,6 +159,7 @@ class MongoLedger:
             with contextlib.suppress(PyMongoError):  # the server ends what it hears no more of
                 if session.in_transaction:
                     session.abort_transaction()
+                self._writers.delete_one({"_id": session.session_id["id"]})
                 session.end_session()
 
     def close(self) -> None:

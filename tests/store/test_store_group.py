@@ -118,9 +118,7 @@ def test_a_failing_work_does_not_touch_the_others(submit: Callable[..., list[Any
     assert ledger.aborted == 0
 
 
-def test_a_work_that_spoils_its_group_is_run_alone(
-    submit: Callable[..., list[Any]], ledger: Ledger
-) -> None:
+def test_a_work_that_spoils_its_group_is_run_alone(submit: Callable[..., list[Any]], ledger: Ledger) -> None:
     error = RuntimeError("spoils")
     assert submit(returns(1), raises(error), returns(2)) == [1, error, 2]
     assert sorted(value for group in ledger.groups for value in group) == [1, 2]

@@ -101,7 +101,9 @@ def test_a_full_disk_fails_what_does_not_fit_and_nothing_of_it_is_kept(
         tx._ledger.execute("PRAGMA max_page_count = 1")  # not below what there is: no page more
         for n in range(50):
             body = b"x" * 50_000
-            tx.put(Version("Binary", f"b{n}", 1, 1, "POST", body), Values({"token": (("_tag", "s", str(n)),)}))
+            tx.put(
+                Version("Binary", f"b{n}", 1, 1, "POST", body), Values({"token": (("_tag", "s", str(n)),)})
+            )
             if n == 20:
                 tx.search(Query("Binary"))
 
