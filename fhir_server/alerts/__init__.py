@@ -14,7 +14,7 @@ from fhir_server.alerts.desk import Desk
 from fhir_server.alerts.memory import Learned, Memory
 from fhir_server.alerts.observed import Written, changes_by_patient
 from fhir_server.alerts.people import person_acted
-from fhir_server.alerts.watch import report_failure, watch
+from fhir_server.alerts.watch import BUGS, report_failure, watch
 from fhir_server.errors import Issue
 from fhir_server.store.base import Transaction
 from rules import plans
@@ -48,14 +48,11 @@ def follow_up(
         saved = desk.saved()
         try:
             watch(desk, patient, changes)
-        except _BUGS as error:  # promise 2, for what no rule foresaw: store errors are none of these
+        except BUGS as error:  # promise 2, for what no rule foresaw
             desk.back_to(saved)
             report_failure(desk, patient, changes, error)
     desk.flush()
     return desk.learned
-
-
-_BUGS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
 async def prepare(resources: Iterable[dict[str, Any]]) -> None:

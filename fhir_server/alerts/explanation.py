@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from fhir_server.alerts.vocabulary import EXPLANATION_URL, SEVERITY, translated
@@ -16,6 +16,9 @@ from rules.plans.threshold import UCUM, Bound
 from rules.plans.window import EPOCH, Window
 
 Part = dict[str, Any]
+# What is computed is written with the digits that FHIR asks for, and not at all where JSON has no such number.
+_DIGITS = Context(prec=18)
+_WRITABLE = 280
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,9 @@ def clinical_entry(verdict: Verdict) -> Entry:
         *_bounds(threshold),
     ]
     unit = verdict.rule.unit or verdict.reading.unit
-    if verdict.measured is not None:
-        parts.append(_part("measured", "Quantity", _quantity(verdict.measured, unit)))
-    if verdict.baseline is not None:
-        parts.append(_part("baseline", "Quantity", _quantity(verdict.baseline, unit)))
+    for name, value in (("measured", verdict.measured), ("baseline", verdict.baseline)):
+        if value is not None and abs(value.adjusted()) < _WRITABLE:
+            parts.append(_part(name, "Quantity", _quantity(_DIGITS.plus(value), unit)))
     parts += [{"url": "reading", "extension": _reading_parts(r)} for r in verdict.looked_at]
     return _entry(verdict.reading, threshold.zone, text, parts)
 

@@ -69,6 +69,10 @@ def rule_of(flag: Resource) -> str | None:
     return None
 
 
+def is_active(flag: Resource) -> bool:
+    return bool(flag.get("status") == "active")
+
+
 def episode_of(flag: Resource) -> Episode:
     """A stored Flag, with its entries."""
     codings = (flag.get("code") or {}).get("coding") or ()

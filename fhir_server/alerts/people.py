@@ -1,7 +1,11 @@
 """What people do to the engine's Flags and Tasks: closing the one closes the other.
 
 Without this a Task that a nurse completed would leave its Flag active, and the next red reading would be
-"more of the same" that nobody is told about.
+"more of the same" that nobody is told about. A Task that is deleted is off the worklist like one completed.
+
+What the engine knows a Flag by and explains it with stays the engine's: an application that stores a Flag
+without the extensions it does not know would else make a red Flag a yellow one, which resolves itself. It is
+put back in the same commit, as a version of its own.
 """
 
 from __future__ import annotations
@@ -22,15 +26,21 @@ def person_acted(desk: Desk, one: Written) -> None:
 
 def _flag_written(desk: Desk, one: Written) -> None:
     before, after = one.before or {}, one.after or {}
-    if before.get("status") == "active" and after.get("status") != "active" and rule_of(before):
+    if not rule_of(before):
+        return
+    if before.get("status") == "active" and after.get("status") != "active":
         close_tasks(desk, before, "completed" if after.get("status") == "inactive" else "cancelled")
+    if after and (restored := resources.restored(before, after)) != after:
+        desk.save(restored)
 
 
 def _task_written(desk: Desk, one: Written) -> None:
     before, after = one.before or {}, one.after or {}
-    if before.get("status") not in OPEN_TASK or not after or after.get("status") in OPEN_TASK:
+    if before.get("status") not in OPEN_TASK or after.get("status") in OPEN_TASK:
         return
-    focus = (after.get("focus") or {}).get("reference") or ""
+    focus = (before.get("focus") or {}).get("reference") or ""
     flag = desk.read("Flag", focus.removeprefix("Flag/")) if focus.startswith("Flag/") else None
-    if flag and flag.get("status") == "active" and rule_of(flag):
+    if not flag or flag.get("status") != "active" or not rule_of(flag):
+        return
+    if not any(task.get("status") in OPEN_TASK for task in desk.tasks_of(flag)):
         desk.save(resources.ended(flag, "inactive", desk.now))

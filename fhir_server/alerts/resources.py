@@ -69,6 +69,20 @@ def _shortened(entries: Sequence[Entry]) -> Iterable[Entry]:
 _FULLY_EXPLAINED = 10
 
 
+def restored(before: Resource, after: Resource) -> Resource:
+    """What a person made of a Flag of the engine, with everything in it that is the engine's own.
+
+    Theirs are its status and period, and what they add.
+    """
+    own = [e for e in before.get("extension") or () if e.get("url") in _EXTENSIONS]
+    others = [e for e in after.get("extension") or () if e.get("url") not in _EXTENSIONS]
+    kept = {**after, "extension": [*own, *others]}
+    for name in ("identifier", "category"):
+        added = [item for item in after.get(name) or () if item not in before[name]]
+        kept[name] = [*before[name], *added]
+    return {**kept, "code": before["code"], "subject": before["subject"]}
+
+
 def ended(flag: Resource, status: str, now: str) -> Resource:
     """The Flag no longer active: `inactive` or `entered-in-error`."""
     return {**flag, "status": status, "period": {**(flag.get("period") or {}), "end": now}}

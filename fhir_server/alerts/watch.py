@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fhir_server.alerts.context import Outcome, normal_in_a_row, outcomes, series
 from fhir_server.alerts.desk import Desk
 from fhir_server.alerts.explanation import Entry, clinical_entry, technical_entry
-from fhir_server.alerts.line import Line, episode_of
+from fhir_server.alerts.line import Line, episode_of, is_active
 from fhir_server.alerts.memory import PatientRules
 from fhir_server.alerts.observed import Change
 from fhir_server.alerts.patient import active_flags, rules_of
@@ -16,6 +16,9 @@ from rules.plans import Plan, Reading, Rule, Text
 
 _CLOCK_DRIFT = 15 * 60 * 1_000_000  # a device may be this far ahead before its clock is in doubt
 _TECHNICAL = "technical."
+_ENGINE = "engine"
+# Bugs of the engine's own. A store's errors are none of these: they end the transaction.
+BUGS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
 def watch(desk: Desk, patient: str, changes: Sequence[Change]) -> None:
@@ -29,17 +32,21 @@ def watch(desk: Desk, patient: str, changes: Sequence[Change]) -> None:
 
 
 def report_failure(desk: Desk, patient: str, changes: Sequence[Change], error: Exception) -> None:
-    """The engine itself failed on these readings: they are kept, and a technical Flag says so once."""
-    if desk.flags(patient, rule="engine"):
-        return
+    """The engine itself failed on these readings: they are kept, and a technical Flag names each."""
+    flags = [flag for flag in map(desk.latest, desk.flags(patient, rule=_ENGINE)) if is_active(flag)]
+    line = Line(desk, patient, _ENGINE, "technical", (), episode_of(flags[0]) if flags else None)
+    _add_failure(line, changes, error)
+    line.settle()
+
+
+def _add_failure(line: Line, changes: Sequence[Change], error: Exception) -> None:
     kind = type(error).__name__
     text = Text(
         f"Målinger kunne ikke bedømmes: feil i regelmotoren ({kind})",
         f"Readings could not be judged: the rules engine failed ({kind})",
     )
-    line = Line(desk, patient, "engine", "technical", (), None)
-    line.add(_entry(changes[0], "engine", "failed", text, None), fresh=True)
-    line.settle()
+    for change in changes:
+        line.add(_entry(change, _ENGINE, "failed", text, None), fresh=True)
 
 
 class _Watch:
@@ -56,7 +63,7 @@ class _Watch:
             concerned = [change for change in changes if change.codes & codes]
             readings = series(self._desk, self._patient, rules, concerned)
             for rule in rules:
-                self._judge(rule, concerned, readings)
+                self._judge_or_say(rule, concerned, readings)
         self._forget_retracted(changes, triggered)
         self._report_plans(changes)
         self._report_patient(changes)
@@ -71,6 +78,15 @@ class _Watch:
             episode = episode_of(flag) if flag else None
             self._lines[key] = Line(self._desk, self._patient, key, category, plans, episode)
         return self._lines[key]
+
+    def _judge_or_say(self, rule: Rule, changes: Sequence[Change], readings: Sequence[Reading]) -> None:
+        """A bug that one rule meets must not take the alerts of the others along (promise 2)."""
+        try:
+            self._judge(rule, changes, readings)
+        except BUGS as error:
+            for key in (rule.key, _TECHNICAL + rule.key):
+                self._lines.pop(key, None)
+            _add_failure(self._line(_ENGINE, "technical", self._rules.plans), changes, error)
 
     def _judge(self, rule: Rule, changes: Sequence[Change], readings: Sequence[Reading]) -> None:
         plans = tuple({zone.plan.id: zone.plan for zone in rule.zones}.values())
@@ -206,6 +222,6 @@ _FUTURE = Text(
     "The reading is dated in the future: check the clock of the device",
 )
 _UNDATED = Text(
-    "Målingen har ikke tidspunkt: den er bedømt som tatt nå, og teller ikke med i trender",
-    "The reading says no time: it was judged as taken now and does not count in trends",
+    "Målingen sier ikke når den er tatt: den er bedømt, men teller ikke med når senere målinger bedømmes",
+    "The reading does not say when it was taken: it was judged, but does not count when later ones are",
 )

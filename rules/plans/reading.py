@@ -36,14 +36,21 @@ class Reading:
     why: Text | None = None
 
 
+_YEAR = 31_557_600_000_000
+
+
 @lru_cache(maxsize=8192)
 def instant(text: str) -> int | None:
-    """The first microsecond of a FHIR date, dateTime or instant (UTC where it names no zone), or None."""
+    """The first microsecond of a FHIR date, dateTime or instant (UTC where it names no zone), or None.
+
+    None too for a year so far off that windows around it would leave the calendar.
+    """
     full = text if len(text) > 7 else text + ("-01-01" if len(text) == 4 else "-01")
     try:
         moment = datetime.fromisoformat(full.replace(":60", ":59"))
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return (moment - EPOCH) // MICROSECOND
+        time = (moment - EPOCH) // MICROSECOND
+        return time if -1000 * _YEAR < time < 7000 * _YEAR else None
     except (ValueError, OverflowError):
         return None
 

@@ -18,11 +18,16 @@ class Text:
 
 
 def number(value: Decimal) -> Text:
-    """A number as each language writes it: at most four decimals, no trailing zeros that were computed."""
-    rounded = round(value, 4) if -(value.as_tuple().exponent if value.is_finite() else 0) > 4 else value  # type: ignore[operator]
-    plain = f"{rounded:f}"
-    if rounded is not value and "." in plain:
-        plain = plain.rstrip("0").rstrip(".")
+    """A number as each language writes it: at most four decimals, no trailing zeros that were computed.
+
+    From 10^15 on, which nobody measures at home, it is written with an exponent: nobody counts digits.
+    """
+    if value.adjusted() >= 15:
+        plain = f"{value:.4E}"
+    else:
+        plain = f"{value:.4f}"
+        exponent = value.as_tuple().exponent
+        plain = plain.rstrip("0").rstrip(".") if exponent < -4 else f"{value:f}"  # type: ignore[operator]
     return Text(plain.replace(".", ",").replace("-", "−"), plain.replace("-", "−"))
 
 

@@ -672,3 +672,83 @@ class TestWhatTheReferenceModelFound:
         ]
         ward.read(PANEL, None, "2026-11-20", component=panel)
         assert ward.zones() == ["technical"]
+
+
+class TestOddButPossible:
+    @pytest.mark.parametrize(
+        "time", ["0001-01-01T00:00:00+14:00", "0001-01-01", "9999-12-31T23:59:59-12:00", "9999"]
+    )
+    def test_a_time_at_the_end_of_the_calendar_is_judged_as_now(self, ward, time):
+        ward.plan(*YELLOW_RED, target(SPO2, low=-4, kind="relative", baseline="median", window="7 d"))
+        answer = ward.fhir.post("/Observation", encode(observation(SPO2, 85, time)))
+        assert answer.status_code == 201
+        assert "red" in ward.zones()
+        assert any("sier ikke når" in flag["code"]["text"] for flag in ward.flags())
+
+    @pytest.mark.parametrize("value", ["123456789012345678901234567890123.123456", "-1e300", "1e-300"])
+    @pytest.mark.parametrize("unit", ["kg", "g"])
+    def test_numbers_that_nobody_can_have_are_judged_like_any(self, ward, value, unit):
+        ward.plan(target(WEIGHT, low=50, high=100, zone="red"))
+        ward.read(WEIGHT, Decimal(value), "2026-11-20", unit=unit)
+        assert ward.zones() == ["red"]
+        assert len(ward.flag()["code"]["text"]) < 100
+
+    def test_a_deleted_task_ends_the_flag_and_the_next_red_is_told(self, ward):
+        ward.plan(*YELLOW_RED)
+        ward.read(SPO2, 85, "2026-11-20")
+        (task,) = ward.found("Task", patient="p")
+        assert ward.fhir.delete(f"/Task/{task['id']}").status_code == 204
+        assert ward.zones() == []
+        ward.read(SPO2, 85, "2026-11-21")
+        assert len(ward.messages()) == 2
+
+    def test_a_task_of_somebody_elses_about_the_flag_leaves_it_active(self, ward):
+        ward.plan(*YELLOW_RED)
+        ward.read(SPO2, 85, "2026-11-20")
+        focus = {"reference": f"Flag/{ward.flag()['id']}"}
+        call = {"resourceType": "Task", "id": "call", "status": "requested", "intent": "order"}
+        ward.put({**call, "focus": focus})
+        ward.put({**call, "focus": focus, "status": "completed"})
+        assert ward.zones() == ["red"]
+
+    @pytest.mark.parametrize("stripped", [("extension",), ("identifier", "category"), ("extension", "text")])
+    def test_a_flag_stored_without_what_is_the_engines_stays_what_it_was(self, ward, stripped):
+        ward.plan(*YELLOW_RED)
+        first = ward.read(SPO2, 85, "2026-11-20")
+        flag = ward.flag()
+        note = {"url": "http://example.org/note", "valueString": "ringt"}
+        changed = {key: value for key, value in flag.items() if key not in stripped}
+        changed["code"] = {"text": "SpO2"}
+        changed["extension"] = [*changed.get("extension", ()), note]
+        ward.put(changed)
+        second = ward.read(SPO2, 89, "2026-11-21")
+        for day in (22, 23, 24):
+            ward.read(SPO2, 95, f"2026-11-{day}")
+        assert (zone_of(ward.flag()), details_of(ward.flag())) == ("red", [first, second])
+        assert note in ward.flag()["extension"]
+        assert len(ward.messages()) == 1
+
+    def test_a_flag_whose_explanation_makes_no_sense_still_takes_readings(self, ward, monkeypatch):
+        ward.plan(*YELLOW_RED)
+        ward.read(SPO2, 89, "2026-11-20")
+        with monkeypatch.context() as before:
+            before.setattr("fhir_server.alerts.people.rule_of", lambda _: None)
+            text = encode(ward.flag()).replace(b'"valueCode":"yellow"', b'"valueCode":"purple"')
+            ward.fhir.put(f"/Flag/{ward.flag()['id']}", text)
+        ward.read(SPO2, 80, "2026-11-21")
+        assert ward.zones() == ["red"]
+        assert len(ward.messages()) == 2
+
+    def test_a_rule_that_meets_a_bug_does_not_silence_the_others(self, ward, monkeypatch):
+        ward.plan(target(SPO2, low=90, kind="persistence", n=1, m=1), *YELLOW_RED)
+        watching = sys.modules["fhir_server.alerts.watch"]
+        known = watching.outcomes
+
+        def buggy(rule, *rest):
+            return {}["no"] if rule.kind == "persistence" else known(rule, *rest)
+
+        monkeypatch.setattr(watching, "outcomes", buggy)
+        ids = [ward.read(SPO2, 85, f"2026-11-2{day}") for day in (0, 1)]
+        assert ward.zones() == ["red", "technical"]
+        technical = next(flag for flag in ward.flags() if zone_of(flag) == "technical")
+        assert details_of(technical) == ids

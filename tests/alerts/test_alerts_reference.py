@@ -128,7 +128,7 @@ class History:
 
     def on_record(self) -> list[Taken]:
         return [
-            Taken(id, datetime.fromisoformat(o["effectiveDateTime"]), o["valueQuantity"]["value"])
+            Taken(id, datetime.fromisoformat(o["effectiveDateTime"]), Decimal(o["valueQuantity"]["value"]))
             for id, o in self.known.items()
             if o and o["status"] != "entered-in-error"
         ]
