@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from rules.elm.write import write_library
 from rules.emit.library import UNSET, Compiled
@@ -15,6 +15,10 @@ from rules.runtime.temporal import DateTime, parse_datetime
 from rules.runtime.units import TextUnits, Units
 from rules.runtime.values import Code, ValueSet
 from rules.typed.tree import TypedLibrary
+
+MOST_STEPS: Final = 10_000_000
+MOST_ELEMENTS: Final = 1_000_000
+_SIZED: Final = frozenset((list, str))
 
 ValueSets = Mapping[str, Sequence[Code]] | Callable[[ValueSet], Sequence[Code] | None]
 
@@ -98,13 +102,14 @@ class Library:
 class State:
     """What one evaluation has found so far, by library."""
 
-    __slots__ = ("by_type", "found", "given", "resources", "slots")
+    __slots__ = ("by_type", "found", "given", "left", "resources", "slots")
 
     def __init__(
         self, compiled: Compiled, parameters: Mapping[str, Any], resources: Sequence[Mapping[str, Any]]
     ) -> None:
         self.slots = {library: [UNSET] * count for library, count in compiled.libraries}
         self.given = parameters
+        self.left = MOST_STEPS
         self.resources = resources
         self.found: dict[Retrieve, list[Any]] = {}
         self.by_type: dict[str, list[Any]] | None = None
@@ -124,6 +129,18 @@ class State:
         if known:
             self.found[wanted] = found
         return found
+
+    def work(self, steps: int) -> None:
+        """Counts the rounds of a query's loops. Raises EvaluationError when they are too many in all."""
+        self.left -= steps
+        if self.left < 0:
+            raise EvaluationError(f"the evaluation takes more than {MOST_STEPS} steps")
+
+    def measured(self, value: Any) -> Any:
+        """The value. Raises EvaluationError if it is too long a list or text."""
+        if value.__class__ in _SIZED and len(value) > MOST_ELEMENTS:
+            raise EvaluationError(f"a list or text has more than {MOST_ELEMENTS} elements")
+        return value
 
     def parameter(self, library: TypedLibrary, name: str) -> Any:
         """The value given for a parameter, or UNSET."""

@@ -28,6 +28,8 @@ class Writer:
     def __init__(self, library: TypedLibrary, uris: dict[str, str]) -> None:
         self.library = library
         self.uris = uris
+        # Alias of each helper library: the conversions that CQL leaves out are calls of it in ELM.
+        self.helpers = {i.name: (alias, i.version) for alias, i in library.includes.items() if i.name}
 
     def library_json(self) -> Json:
         library = self.library
@@ -38,11 +40,12 @@ class Writer:
             _given(localIdentifier=name, uri=self.uris.get(name, name), version=version)
             for name, version in library.usings
         ]
+        statements = self._statements()
         sections = {
             "usings": usings,
             "includes": [
-                _given(localIdentifier=alias, path=included.name, version=included.version)
-                for alias, included in library.includes.items()
+                _given(localIdentifier=alias, path=name, version=version)
+                for name, (alias, version) in self.helpers.items()
             ],
             "parameters": [self._parameter(name) for name in library.parameters],
             "codeSystems": [self._vocabulary(node) for node in library.codesystems.values()],
@@ -50,7 +53,7 @@ class Writer:
             "codes": [self._code_definition(node) for node in library.codes.values()],
             "concepts": [self._concept_definition(node) for node in library.concepts.values()],
             "contexts": [{"name": name} for name in self._contexts()],
-            "statements": self._statements(),
+            "statements": statements,
         }
         found |= {name: {"def": definitions} for name, definitions in sections.items() if definitions}
         return {"library": found}
@@ -243,13 +246,11 @@ class Writer:
     _anyincodesystem = _incodesystem
 
     def _modelconversion(self, node: Typed) -> Json:
-        library = self.library.models.by_name[node.fields["from"].model].helpers
+        model = self.library.models.by_name[node.fields["from"].model]
+        assert model.helpers is not None
+        alias, _ = self.helpers.setdefault(model.helpers, (model.helpers, model.version))
         operands = [self.node(operand) for operand in node.operands]
-        return {
-            "type": "FunctionRef",
-            **_given(name=node.fields["name"], libraryName=library),
-            "operand": operands,
-        }
+        return {"type": "FunctionRef", "libraryName": alias, "name": node.fields["name"], "operand": operands}
 
     def _terminology(self, node: Typed, name: str) -> Json:
         item, whole = node.operands

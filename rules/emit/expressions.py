@@ -13,6 +13,7 @@ from rules.model.values import DATA_LISTS
 from rules.runtime import bounds, interval, temporal, values
 from rules.typed.tree import Typed, TypedLibrary
 from rules.typed.types import (
+    ANY,
     BOOLEAN,
     DATETIME,
     DECIMAL,
@@ -102,6 +103,10 @@ class Expressions:
     def guarded(self, held: str, text: str) -> str:
         """The expression, or null where the name it looks into is."""
         return text if held in self.never_null else f"(None if {held} is None else {text})"
+
+    def measured(self, type_: Type, text: str) -> str:
+        """The expression, stopped if its value has grown beyond measure: what has a name can be doubled."""
+        return f"c.measured({text})" if isinstance(type_, ListOf) or type_ in (STRING, ANY) else text
 
     def held(self, node: Typed) -> str:
         """A name that holds the node's value."""

@@ -122,7 +122,7 @@ def _attempt(writer: Queries, body: Any, problems: list[Diagnostic], form: str) 
         text = writer.expression(body)
         if body.at is not None:
             writer.out.line = body.at.line
-        writer.out.add(form.replace("{}", text))
+        writer.out.add(form.replace("{}", writer.measured(body.type, text)))
     except CompileError as error:
         problems.extend(error.diagnostics)
         return False

@@ -68,6 +68,10 @@ class Queries(Elements):
 
         `found` names the flag at which the loops are left.
         """
+        pairs = zip(clauses.sources, sources, strict=True)
+        sizes = [f"len({held})" for (_, source), held in pairs if isinstance(source.type, ListOf)]
+        if sizes:
+            self.out.add(f"c.work({' * '.join(sizes)})")
         for (alias, source), held in zip(clauses.sources, sources, strict=True):
             item = self.out.fresh("x")
             over = held if isinstance(source.type, ListOf) else f"({held},)"
@@ -80,7 +84,7 @@ class Queries(Elements):
                 stack.callback(self._leave, found)
         for name, value in clauses.lets:
             local = self.out.fresh("x")
-            self.out.add(f"{local} = {self.expression(value)}")
+            self.out.add(f"{local} = {self.measured(value.type, self.expression(value))}")
             self.locals[name] = local
         for relationship in clauses.relationships:
             self._relationship(*relationship)
@@ -104,6 +108,8 @@ class Queries(Elements):
         found, item = self.out.fresh("found"), self.out.fresh("x")
         self.out.add(f"{found} = False")
         over = f"{held} or ()" if isinstance(source.type, ListOf) else f"() if {held} is None else ({held},)"
+        if isinstance(source.type, ListOf):
+            self.out.add(f"c.work(len({held} or ()))")
         outer = self.locals.get(alias)
         self.locals[alias] = item
         if self._holds_resources(source):

@@ -193,11 +193,12 @@ def test_the_source_is_python_and_always_the_same() -> None:
         "            r1 = None\n"
         "        else:\n"
         "            r1 = []\n"
+        "            c.work(len(t2))\n"
         "            for x3 in t2:\n"
         "                if not greater(x3, define_0_A(c)):\n"
         "                    continue\n"
         "                r1.append(add_integer(x3, 1))\n"
-        "        value = slots[1] = r1\n"
+        "        value = slots[1] = c.measured(r1)\n"
         "    return value\n"
     )  # fmt: skip
 
@@ -297,3 +298,19 @@ def test_expressions(text: str, expected: Any) -> None:
     assert (found == expected and type(found) is type(expected)) or (
         isinstance(expected, list) and found == expected
     )
+
+
+def test_an_evaluation_that_would_run_away_is_stopped() -> None:
+    lines = ["define L0: {1, 2}", *(f"define L{n}: flatten {{L{n - 1}, L{n - 1}}}" for n in range(1, 60))]
+    with pytest.raises(EvaluationError, match="elements"):
+        cql.compile("\n".join(lines)).evaluate("L59")
+    lines = ["define S0: 'ab'", *(f"define S{n}: S{n - 1} + S{n - 1}" for n in range(1, 60))]
+    with pytest.raises(EvaluationError, match="elements"):
+        cql.compile("\n".join(lines)).evaluate("S59")
+    lets = ", ".join(f"l{n}: flatten {{l{n - 1}, l{n - 1}}}" for n in range(1, 60))
+    with pytest.raises(EvaluationError, match="elements"):
+        value(f"({{1}}) X let l0: {{1, 2}}, {lets} return l59")
+    many = "{" + ", ".join(["1"] * 1000) + "}"
+    text = f"define M: {many} define X: exists (from M A, M B, M C where A + B + C = 0)"
+    with pytest.raises(EvaluationError, match="steps"):
+        cql.compile(text).evaluate("X")

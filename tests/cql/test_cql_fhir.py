@@ -319,6 +319,14 @@ def test_elm_of_fhir_gives_the_same_values() -> None:
     assert repr(cql.load_elm(document).evaluate_all(**GIVEN)) == repr(library.evaluate_all(**GIVEN))
 
 
+def test_elm_includes_the_helpers_that_the_text_left_out() -> None:
+    text = "using FHIR version '4.0.1' context Patient define X: Patient.gender = 'female'"
+    library = cql.compile(text)
+    includes = library.to_elm()["library"]["includes"]["def"]
+    assert includes == [{"localIdentifier": "FHIRHelpers", "path": "FHIRHelpers", "version": "4.0.1"}]
+    assert cql.load_elm(library.to_elm()).evaluate("X", **GIVEN) is True
+
+
 def test_the_model_is_that_of_the_definitions() -> None:
     """After a change of the definitions: python -m profiles.modelinfo."""
     assert modelinfo.TARGET.read_text(encoding="utf-8") == modelinfo.table()
