@@ -97,16 +97,18 @@ def _best(values: list[Any] | None, better: Callable[[Any, Any], bool | None]) -
 def mode(values: list[Any] | None) -> Any:
     """The value that is found most often, of several the one that is found first."""
     present = _present(values)
+    ordering.certain(*present)
     keys = [key(value) for value in present]
     counts: dict[int, int] = {}
     for value, mine in zip(present, keys, strict=True):
-        at = (
-            keys.index(mine)
-            if mine is not None
-            else next(i for i, other in enumerate(present) if alike(value, other))
-        )
+        at = _first(value, present) if mine is None else keys.index(mine)
         counts[at] = counts.get(at, 0) + 1
     return present[max(counts, key=lambda at: counts[at])] if counts else None
+
+
+def _first(value: Any, values: list[Any]) -> int:
+    """Where a value that is surely the same is first found."""
+    return next(at for at, other in enumerate(values) if other is value or alike(value, other))
 
 
 def _statistic(compute: Callable[[list[Decimal]], Decimal | None], values: list[Any] | None) -> Any:
@@ -114,6 +116,7 @@ def _statistic(compute: Callable[[list[Decimal]], Decimal | None], values: list[
     present = _present(values)
     if not present:
         return None
+    ordering.certain(*present)
     if not isinstance(present[0], Quantity):
         return compute([Decimal(value) for value in present])
     unit = present[0].unit

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rules.runtime.decimals import CONTEXT, PLACES, fit, within
 from rules.runtime.errors import EvaluationError
-from rules.runtime.ordering import Uncertainty
+from rules.runtime.ordering import Uncertainty, certain
 from rules.runtime.values import INTEGER_MAX, INTEGER_MIN, LONG_MAX, LONG_MIN, Long
 
 _ONE: Final = Decimal(1)
@@ -88,12 +88,6 @@ def divide_decimal(left: Any, right: Any) -> Any:
     return fit(CONTEXT.divide(left, right)) if right else None
 
 
-def certain(*values: Any) -> None:
-    """Raises EvaluationError where a value is known only within bounds."""
-    if any(type(value) is Uncertainty for value in values):
-        raise EvaluationError("this operator is not defined for a value that is known only within bounds")
-
-
 def _quotient(left: int, right: int) -> int:
     certain(left, right)
     whole = abs(left) // abs(right)
@@ -160,21 +154,31 @@ def abs_decimal(value: Decimal | None) -> Decimal | None:
 
 
 def ceiling(value: Decimal | None) -> int | None:
-    return None if value is None else _integer(int(value.to_integral_value(ROUND_CEILING)))
+    if value is None:
+        return None
+    certain(value)
+    return _integer(int(value.to_integral_value(ROUND_CEILING)))  # type: ignore[no-any-return]
 
 
 def floor(value: Decimal | None) -> int | None:
-    return None if value is None else _integer(int(value.to_integral_value(ROUND_FLOOR)))
+    if value is None:
+        return None
+    certain(value)
+    return _integer(int(value.to_integral_value(ROUND_FLOOR)))  # type: ignore[no-any-return]
 
 
 def truncate(value: Decimal | None) -> int | None:
-    return None if value is None else _integer(int(value.to_integral_value(ROUND_DOWN)))
+    if value is None:
+        return None
+    certain(value)
+    return _integer(int(value.to_integral_value(ROUND_DOWN)))  # type: ignore[no-any-return]
 
 
 def round_(value: Decimal | None, precision: int | None = None) -> Decimal | None:
     """To `precision` (default 0) places, halves away from zero; 8 places and more change nothing."""
     if value is None:
         return None
+    certain(value, precision)
     digits = precision or 0
     if digits >= PLACES:
         return fit(value)
@@ -188,6 +192,7 @@ def exp(value: Decimal | None) -> Decimal | None:
     """Raises EvaluationError where the result is too large, as the suite asks."""
     if value is None:
         return None
+    certain(value)
     found = fit(CONTEXT.exp(value))
     if found is None:
         raise EvaluationError("Exp: the result cannot be represented")
@@ -196,7 +201,10 @@ def exp(value: Decimal | None) -> Decimal | None:
 
 def ln(value: Decimal | None) -> Decimal | None:
     """Null for a negative number. Raises EvaluationError for 0, as the suite asks."""
-    if value is None or value < 0:
+    if value is None:
+        return None
+    certain(value)
+    if value < 0:
         return None
     if not value:
         raise EvaluationError("Ln of 0 is not defined")
@@ -205,7 +213,10 @@ def ln(value: Decimal | None) -> Decimal | None:
 
 def log(value: Decimal | None, base: Decimal | None) -> Decimal | None:
     """Null where either is not positive, or the base is 1."""
-    if value is None or base is None or value <= 0 or base <= 0 or base == 1:
+    if value is None or base is None:
+        return None
+    certain(value, base)
+    if value <= 0 or base <= 0 or base == 1:
         return None
     return fit(CONTEXT.divide(CONTEXT.ln(value), CONTEXT.ln(base)))
 
@@ -223,6 +234,7 @@ def power_long(value: int | None, exponent: int | None) -> Any:
 def _power(value: int | None, exponent: int | None, keep: Any) -> Any:
     if value is None or exponent is None:
         return None
+    certain(value, exponent)
     if exponent < 0:
         return power_decimal(Decimal(value), Decimal(exponent))
     if exponent > _LARGEST_POWER and abs(value) > 1:
@@ -233,6 +245,7 @@ def _power(value: int | None, exponent: int | None, keep: Any) -> Any:
 def power_decimal(value: Decimal | None, exponent: Decimal | None) -> Decimal | None:
     if value is None or exponent is None:
         return None
+    certain(value, exponent)
     if not exponent:
         return _ONE
     found = CONTEXT.power(value, exponent)

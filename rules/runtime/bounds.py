@@ -12,7 +12,7 @@ from typing import Any, Final
 from rules.runtime.calendar import shift
 from rules.runtime.decimals import CONTEXT, DECIMAL_MAX, DECIMAL_MIN, PLACES, STEP, places
 from rules.runtime.errors import EvaluationError
-from rules.runtime.ordering import Uncertainty
+from rules.runtime.ordering import Uncertainty, certain
 from rules.runtime.temporal import HIGHEST, LOWEST, WIDTH, Date, DateTime, Temporal, Time, high, low
 from rules.runtime.values import INTEGER_MAX, INTEGER_MIN, LONG_MAX, LONG_MIN, Long, Quantity
 
@@ -152,11 +152,13 @@ _DIGITS: Final = {Date: (4, 6, 8), DateTime: (4, 6, 8, 10, 12, 14, 17), Time: (2
 
 def precision_decimal(value: Decimal | None) -> int | None:
     """How many digits are written after the point."""
+    certain(value)
     return None if value is None else places(value)
 
 
 def precision_times(value: Temporal | None) -> int | None:
     """How many digits the known fields have: 4 for a year, 17 for a whole DateTime, 9 for a whole Time."""
+    certain(value)
     return None if value is None else _DIGITS[type(value)][len(value.fields) - 1]
 
 
@@ -174,6 +176,7 @@ def high_boundary_decimal(value: Decimal | None, precision: int | None = None) -
 
 
 def _boundary(value: Decimal | None, precision: int | None, side: str) -> Decimal | None:
+    certain(value, precision)
     digits = PLACES if precision is None else precision
     if value is None or not 0 <= digits <= PLACES:
         return None
@@ -201,6 +204,7 @@ def _boundary_times(
 ) -> Temporal | None:
     if value is None:
         return None
+    certain(value, precision)
     digits = _DIGITS[type(value)]
     if precision is not None and precision not in digits:
         return None

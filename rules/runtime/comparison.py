@@ -15,7 +15,7 @@ from rules.runtime.context import current
 from rules.runtime.decimals import CONTEXT, places
 from rules.runtime.interval import Interval, end, start
 from rules.runtime.logic import and_, not_
-from rules.runtime.ordering import PLAIN, TIMES, Uncertainty, aligned, order_times
+from rules.runtime.ordering import PLAIN, TIMES, Uncertainty, aligned, order_times, uncertain
 from rules.runtime.temporal import Temporal, at_offset
 from rules.runtime.values import Code, CodeSystem, Concept, Long, Quantity, Ratio, Tuple, ValueSet
 
@@ -184,7 +184,7 @@ def greater_or_equal_ordered(left: Any, right: Any) -> bool | None:
 
 def equivalent_simple(left: Any, right: Any) -> bool:
     """Equivalence of Booleans and integers."""
-    return alike(left, right)
+    return equivalent(left, right)
 
 
 def equivalent_string(left: str | None, right: str | None) -> bool:
@@ -202,6 +202,8 @@ def equivalent_decimal(left: Decimal | None, right: Decimal | None) -> bool:
     """The same when rounded to the precision of the less precise, trailing zeros not counted."""
     if left is None or right is None:
         return left is right
+    if uncertain(left, right):
+        return _equivalent_bounds(left, right)
     mine, its = left.normalize(CONTEXT), right.normalize(CONTEXT)
     step = Decimal(1).scaleb(-min(places(mine), places(its)))
     return CONTEXT.quantize(mine, step) == CONTEXT.quantize(its, step)
@@ -210,12 +212,16 @@ def equivalent_decimal(left: Decimal | None, right: Decimal | None) -> bool:
 def equivalent_times(left: Temporal | None, right: Temporal | None) -> bool:
     if left is None or right is None:
         return left is right
+    if uncertain(left, right):
+        return _equivalent_bounds(left, right)
     return left.first == right.first and order_times(left, right) == 0
 
 
 def equivalent_quantity(left: Quantity | None, right: Quantity | None) -> bool:
     if left is None or right is None:
         return left is right
+    if uncertain(left, right):
+        return _equivalent_bounds(left, right)
     values = aligned(left, right, loose=True)
     return values is not None and equivalent_decimal(*values)
 
@@ -272,14 +278,19 @@ def equivalent(left: Any, right: Any) -> bool:
     if left is None or right is None:
         return left is right
     kind, other = type(left), type(right)
-    if kind is Uncertainty and other is Uncertainty:
-        return equivalent(left.low, right.low) and equivalent(left.high, right.high)
+    if kind is Uncertainty or other is Uncertainty:
+        return _equivalent_bounds(left, right)
     if Decimal in (kind, other) and kind in PLAIN and other in PLAIN and str not in (kind, other):
         return equivalent_decimal(Decimal(left), Decimal(right))
     compare = _EQUIVALENT.get(kind)
     if compare is None or compare is not _EQUIVALENT.get(other):
         return alike(left, right)
     return compare(left, right)
+
+
+def _equivalent_bounds(left: Any, right: Any) -> bool:
+    (low, high), (its_low, its_high) = ordering.ends(left), ordering.ends(right)
+    return equivalent(low, its_low) and equivalent(high, its_high)
 
 
 def not_equivalent(left: Any, right: Any) -> bool:

@@ -18,14 +18,15 @@ from rules.runtime.calendar import add, shift
 from rules.runtime.decimals import CONTEXT, STEP, places
 from rules.runtime.errors import EvaluationError
 from rules.runtime.interval import Interval, end, start
-from rules.runtime.ordering import TIMES, Uncertainty, at_most, less
+from rules.runtime.ordering import TIMES, at_most, ends, less, uncertain
 from rules.runtime.quantities import convert_quantity, subtract_quantity
 from rules.runtime.relations import meets, overlaps, to_precision
 from rules.runtime.temporal import DEPTH, Date, DateTime, Temporal, Time
+from rules.runtime.timing import difference_between
 from rules.runtime.units import period_of
 from rules.runtime.values import Long, Quantity
 
-MOST_POINTS: Final = 100_000
+MOST_POINTS: Final = 50_000
 
 
 def union(left: Interval | None, right: Interval | None) -> Interval | None:
@@ -45,8 +46,8 @@ def intersect(left: Interval | None, right: Interval | None) -> Interval | None:
 def _between(left: Interval, right: Interval, *, widest: bool) -> Interval | None:
     """From one of the starts to one of the ends; an open null bound where it depends on what is unknown."""
     earlier, later = less(start(left), start(right)), less(end(right), end(left))
-    if (earlier is None and not _open(start(left), start(right))) or (
-        later is None and not _open(end(left), end(right))
+    if (earlier is None and not uncertain(start(left), start(right))) or (
+        later is None and not uncertain(end(left), end(right))
     ):
         return None
     first = left if earlier is widest else right
@@ -54,10 +55,6 @@ def _between(left: Interval, right: Interval, *, widest: bool) -> Interval | Non
     low, low_closed = (None, False) if earlier is None else (first.low, first.low_closed)
     high, high_closed = (None, False) if later is None else (last.high, last.high_closed)
     return Interval(low, high, low_closed, high_closed, left.point or right.point)
-
-
-def _open(*points: Any) -> bool:
-    return any(type(point) is Uncertainty for point in points)
 
 
 def except_(left: Interval | None, right: Interval | None) -> Interval | None:
@@ -83,7 +80,7 @@ def width(value: Interval | None) -> Any:
     first, last = start(value), end(value)
     if type(first) in TIMES or type(last) in TIMES:
         raise EvaluationError("width is not defined for an interval of times")
-    if first is None or last is None or _open(first, last):
+    if first is None or last is None or uncertain(first, last):
         return None
     return _minus(last, first)
 
@@ -122,7 +119,7 @@ def _known(values: list[Interval | None]) -> list[Interval]:
 
 
 def _order(left: Interval, right: Interval) -> int:
-    first, second = ordering.ends(start(left))[0], ordering.ends(start(right))[0]
+    first, second = ends(start(left))[0], ends(start(right))[0]
     return ordering.order(first, second) or 0
 
 
@@ -144,6 +141,8 @@ def _joined(left: Interval, right: Interval, per: Quantity | None) -> bool | Non
     if per is None:
         return overlaps(left, right) or meets(left, right)
     last, first = end(left), start(right)
+    if uncertain(last, first):
+        return overlaps(left, right)
     if type(last) in TIMES:
         period = _period(per)
         limit: Any = add(last, per)
@@ -186,13 +185,15 @@ def expand_interval(value: Interval | None, per: Quantity | None = None) -> list
 def _pieces(value: Interval, per: Quantity | None) -> Iterator[tuple[Any, Any]]:
     """(first point, last point) of each piece. Raises EvaluationError where there are too many."""
     first, last = start(value), end(value)
-    if last is None or _open(first, last):
+    if last is None or uncertain(first, last):
         return
     cut = _time_pieces if type(first) in TIMES else _number_pieces
-    for count, piece in enumerate(cut(first, last, per)):
-        if count >= MOST_POINTS:
-            raise EvaluationError(f"expand would give more than {MOST_POINTS} points")
-        yield piece
+    yield from cut(first, last, per)
+
+
+def _limit(count: Decimal | int) -> None:
+    if count > MOST_POINTS:
+        raise EvaluationError(f"expand would give more than {MOST_POINTS} points")
 
 
 def _time_pieces(first: Any, last: Any, per: Quantity | None) -> Iterator[tuple[Any, Any]]:
@@ -204,6 +205,7 @@ def _time_pieces(first: Any, last: Any, per: Quantity | None) -> Iterator[tuple[
     if DEPTH[unit] > DEPTH[coarsest.precision] or count < 1:
         return
     at, stop = to_precision(first, unit), to_precision(last, unit)
+    _limit(ends(difference_between(at, stop, unit))[1] // (count * days))
     while True:
         final = _moved(at, count * days - 1, unit)
         if final is None or not at_most(final, stop):
@@ -232,6 +234,7 @@ def _number_pieces(first: Any, last: Any, per: Quantity | None) -> Iterator[tupl
     grain = Decimal(1).scaleb(-places(step))
     if isinstance(first, int) and grain < 1:
         high += 1 - grain  # an Integer is known to the unit: 10 per 0.1 goes up to 10.9
+    _limit(CONTEXT.divide(high - low, step))
     at = low.quantize(grain, ROUND_FLOOR, CONTEXT)
     while at + step - grain <= high:
         yield _like(first, at, unit), _like(first, at + step - grain, unit)

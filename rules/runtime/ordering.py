@@ -80,7 +80,7 @@ class Uncertainty:
     __rmul__ = __mul__
 
     def _undefined(self, *_: Any) -> Any:
-        raise EvaluationError("this operator is not defined for a value that is known only within bounds")
+        certain(self)
 
     __abs__ = __floordiv__ = __rfloordiv__ = __truediv__ = __rtruediv__ = _undefined
     __mod__ = __rmod__ = __pow__ = __rpow__ = __int__ = __index__ = __float__ = _undefined
@@ -94,6 +94,17 @@ def bounded(low: Any, high: Any) -> Any:
 def ends(value: Any) -> tuple[Any, Any]:
     """The least and the greatest that the value may be."""
     return value.bounds if type(value) is Uncertainty else (value, value)
+
+
+def uncertain(*values: Any) -> bool:
+    """Whether any of the values is known only within bounds."""
+    return any(type(value) is Uncertainty for value in values)
+
+
+def certain(*values: Any) -> None:
+    """Raises EvaluationError where a value is known only within bounds."""
+    if uncertain(*values):
+        raise EvaluationError("this operator is not defined for a value that is known only within bounds")
 
 
 def order(left: Any, right: Any, precision: str | None = None) -> int | None:
@@ -114,7 +125,7 @@ def order_times(left: Temporal, right: Temporal, precision: str | None = None) -
     and coarser are compared.
     """
     mine, its = left.fields, right.fields
-    if left.offset != right.offset and (precision is None or DEPTH[precision] > 3):
+    if left.offset != right.offset and (precision is None or DEPTH.get(precision, 0) > 3):
         offset = current().offset
         mine, its = at_offset(left, offset), at_offset(right, offset)
     if precision is not None:

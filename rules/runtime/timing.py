@@ -86,9 +86,11 @@ def time_of_day() -> Time:
 
 
 def component_from(value: Temporal | None, precision: str) -> int | None:
-    """The year, month, … of a time, or null where it is not known."""
+    """The year, month, … of a time, or null where it is not known. Raises EvaluationError for weeks."""
     if value is None:
         return None
+    if precision not in DEPTH:
+        raise EvaluationError(f"a time has no component {precision}")
     at = DEPTH[precision] - 1 - value.first
     return value.fields[at] if 0 <= at < len(value.fields) else None
 

@@ -54,9 +54,9 @@ def cast(value: Any, name: str) -> Any:
     return value
 
 
-def property_(value: Any, name: str) -> Any:
+def property_(value: Any, name: str | None) -> Any:
     """An element of a structured value by its name in CQL, or null."""
-    if value is None:
+    if value is None or name is None:
         return None
     if isinstance(value, dict):
         return value.get(name)
