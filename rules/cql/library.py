@@ -11,9 +11,11 @@ from rules.emit.library import UNSET, Compiled
 from rules.emit.retrieve import Retrieve, matching
 from rules.runtime.context import Context, Message, evaluation
 from rules.runtime.errors import EvaluationError
+from rules.runtime.interval import Interval
+from rules.runtime.ordering import Uncertainty
 from rules.runtime.temporal import DateTime, parse_datetime
 from rules.runtime.units import TextUnits, Units
-from rules.runtime.values import Code, ValueSet
+from rules.runtime.values import Code, Tuple, ValueSet
 from rules.typed.tree import TypedLibrary
 
 MOST_STEPS: Final = 10_000_000
@@ -90,7 +92,7 @@ class Library:
         )
         with evaluation(context):
             try:
-                return {name: function(state) for name, function in functions.items()}
+                return {name: _public(function(state)) for name, function in functions.items()}
             except RecursionError:
                 raise EvaluationError("the evaluation is nested too deeply") from None
             except EvaluationError:
@@ -147,6 +149,21 @@ class State:
         if name in self.given:
             return self.given[name]
         return self.given.get(f"{library.name}.{name}", UNSET)
+
+
+def _public(value: Any) -> Any:
+    """A value that is known only within bounds is given as the interval of what it may be."""
+    if isinstance(value, Uncertainty):
+        return Interval(value.low, value.high)
+    if type(value) is list:
+        return [_public(item) for item in value] if any(map(_may_hold, value)) else value
+    if type(value) is Tuple:
+        return Tuple({name: _public(item) for name, item in value.items()})
+    return value
+
+
+def _may_hold(value: Any) -> bool:
+    return type(value) in (Uncertainty, list, Tuple)
 
 
 def _moment(now: DateTime | datetime | str | None) -> DateTime | None:

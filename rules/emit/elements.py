@@ -177,14 +177,14 @@ class Elements(Expressions):
         return f"{self.module.bind(function)}({self.expression(operand)}, {form})"
 
     def _as_of_model(self, node: Typed, operand: Typed, type_: Named) -> str:
-        direct = self._direct(operand, type_)
-        if direct is not None and not node.fields["strict"]:
+        strict = node.fields["strict"]
+        direct = None if strict else self._direct(operand, type_)
+        if direct is not None:
             return direct
-        if node.fields["strict"]:
-            raise self.unsupported(node, f"cast to {type_}: use as")
         if not (isinstance(operand.type, ChoiceOf) or self._is_resource(operand.type) or operand.type == ANY):
             raise self.unsupported(node, f"{operand.type} as {type_}")
-        return f"{self.module.bind(fhir.unwrapped)}({self.expression(operand)}, {self._names(type_)})"
+        function = fhir.cast if strict else fhir.unwrapped
+        return f"{self.module.bind(function)}({self.expression(operand)}, {self._names(type_)})"
 
     def _is_resource(self, type_: Type) -> bool:
         return isinstance(type_, Named) and self.library.models.is_subtype(

@@ -61,6 +61,13 @@ def unwrapped(value: Any, names: frozenset[str]) -> Any:
     return value.value if isinstance(value, Chosen) else value
 
 
+def cast(value: Any, names: frozenset[str]) -> Any:
+    """The FHIR value. Raises EvaluationError if it is of another type."""
+    if value is not None and not has_type(value, names):
+        raise EvaluationError("cast: the value is of another type")
+    return unwrapped(value, names)
+
+
 def wrapped(value: Any, type_: str) -> Chosen | None:
     return None if value is None else Chosen(type_, value)
 

@@ -97,6 +97,15 @@ SYSTEM: Final = Model(
 )
 
 
+def _type_of(model: Model, parts: tuple[str, ...]) -> Named | None:
+    """A type by its name; parts of it may be written as types are, `Observation.Component`."""
+    first, *rest = parts
+    for name in (".".join(parts), ".".join([first, *(part[:1].lower() + part[1:] for part in rest)])):
+        if name in model.classes:
+            return Named(model.name, name)
+    return None
+
+
 @dataclass(slots=True)
 class Models:
     """The models that a library uses, System always among them."""
@@ -106,13 +115,9 @@ class Models:
     def find(self, parts: tuple[str, ...]) -> Named | None:
         """The type of a name as written, qualified by its model or not; System comes last."""
         if parts[0] in self.by_name and len(parts) > 1:
-            name = ".".join(parts[1:])
-            return Named(parts[0], name) if name in self.by_name[parts[0]].classes else None
-        name = ".".join(parts)
-        for model in reversed(self.by_name.values()):
-            if name in model.classes:
-                return Named(model.name, name)
-        return None
+            return _type_of(self.by_name[parts[0]], parts[1:])
+        found = (_type_of(model, parts) for model in reversed(self.by_name.values()))
+        return next((type_ for type_ in found if type_ is not None), None)
 
     def ancestors(self, type_: Named) -> Iterator[Named]:
         """The type, its base, and so on up to Any."""

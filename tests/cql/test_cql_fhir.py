@@ -209,6 +209,9 @@ CASES: list[tuple[str, Any]] = [
     ("One('c4').value > 5", True),
     ("One('c4').value is integer", True),
     ("case when Latest.value is Quantity then 'q' when Latest.value is string then 's' else 'x' end", "q"),
+    ("(cast Latest.value as FHIR.Quantity).value", D(88)),
+    ("Latest.value is Quantity and not (One('c2').value is Quantity)", True),
+    ("First((One('p1').component) C return C is FHIR.Observation.Component)", True),
     # codes
     ("Latest.code ~ \"SpO2\"", True),
     ("Latest.code ~ \"Weight\"", False),
@@ -262,6 +265,11 @@ def test_over_fhir_data(text: str, expected: Any) -> None:
     found = value(text)
     assert found == expected and (found is None) == (expected is None)
     assert type(found) is type(expected)
+
+
+def test_a_cast_to_another_type_is_an_error() -> None:
+    with pytest.raises(EvaluationError):
+        value("cast One('c2').value as Quantity")
 
 
 @pytest.mark.parametrize("id_", ["c5", "c6"])

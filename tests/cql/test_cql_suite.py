@@ -100,10 +100,7 @@ def _is_composed(value: Any, expected: dict[str, Any]) -> bool:
 
 
 def _is_interval(value: Any, expected: dict[str, Any]) -> bool:
-    """An uncertain result is written as an interval in the suite."""
-    low, high = getattr(value, "low", None), getattr(value, "high", None)
-    if not is_as(low, expected["low"]) or not is_as(high, expected["high"]):
+    closed = isinstance(value, Interval) and (value.low_closed, value.high_closed)
+    if closed != (expected["lowClosed"], expected["highClosed"]):
         return False
-    if not isinstance(value, Interval):
-        return bool(expected["lowClosed"] and expected["highClosed"])
-    return value.low_closed == expected["lowClosed"] and value.high_closed == expected["highClosed"]
+    return is_as(value.low, expected["low"]) and is_as(value.high, expected["high"])
