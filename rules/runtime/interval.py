@@ -41,7 +41,7 @@ def interval(
     made = Interval(low, high, low_closed is not False, high_closed is not False, point)
     if low is None or high is None:
         return made
-    first, last = start(made), end(made)
+    first, last = (low, high) if made.low_closed and made.high_closed else (start(made), end(made))
     if first is None or last is None or less(last, first):
         raise EvaluationError("an interval must not begin after it ends")
     return made

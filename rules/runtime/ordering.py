@@ -110,12 +110,12 @@ def certain(*values: Any) -> None:
 def order(left: Any, right: Any, precision: str | None = None) -> int | None:
     """-1, 0 or 1; None where it cannot be known. Neither argument is null or an Uncertainty."""
     kind = type(left)
+    compare = _ORDERS.get(kind)
+    if compare is not None and compare is _ORDERS.get(type(right)):
+        return compare(left, right, precision)
     if kind in PLAIN and (type(right) in PLAIN) and (kind is str) is (type(right) is str):
         return int(left > right) - int(left < right)
-    compare = _ORDERS.get(kind)
-    if compare is None or compare is not _ORDERS.get(type(right)):
-        raise EvaluationError(f"{kind.__name__} and {type(right).__name__} have no order")
-    return compare(left, right, precision)
+    raise EvaluationError(f"{kind.__name__} and {type(right).__name__} have no order")
 
 
 def order_times(left: Temporal, right: Temporal, precision: str | None = None) -> int | None:
@@ -133,11 +133,10 @@ def order_times(left: Temporal, right: Temporal, precision: str | None = None) -
         mine, its = mine[:limit], its[:limit]
         if mine == its:
             return 0 if len(mine) == limit else None
-    elif mine == its:
-        return 0
-    common = min(len(mine), len(its))
-    mine, its = mine[:common], its[:common]
-    if mine == its:
+    known, other = len(mine), len(its)
+    if known == other:
+        return -1 if mine < its else 1 if mine > its else 0
+    if (mine == its[:known]) if known < other else (mine[:other] == its):
         return None
     return -1 if mine < its else 1
 

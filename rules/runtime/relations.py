@@ -59,7 +59,8 @@ def contains(interval: Interval | None, point: Any, precision: str | None = None
         return False
     if point is None:
         return None
-    return and_(_above(interval, point, precision), _below(interval, point, precision))
+    above = _above(interval, point, precision)
+    return False if above is False else and_(above, _below(interval, point, precision))
 
 
 def _unknown(interval: Interval) -> bool:
@@ -68,15 +69,17 @@ def _unknown(interval: Interval) -> bool:
 
 
 def _above(interval: Interval, point: Any, precision: str | None) -> bool | None:
-    if interval.low is None or interval.low_closed:
-        return at_most(start(interval), point, precision)
-    return less(interval.low, point, precision)
+    low = interval.low
+    if interval.low_closed or low is None:
+        return at_most(start(interval) if low is None else low, point, precision)
+    return less(low, point, precision)
 
 
 def _below(interval: Interval, point: Any, precision: str | None) -> bool | None:
-    if interval.high is None or interval.high_closed:
-        return at_most(point, end(interval), precision)
-    return less(point, interval.high, precision)
+    high = interval.high
+    if interval.high_closed or high is None:
+        return at_most(point, end(interval) if high is None else high, precision)
+    return less(point, high, precision)
 
 
 def in_(point: Any, interval: Interval | None, precision: str | None = None) -> bool | None:
