@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from rules.cql.parameters import checked
 from rules.elm.write import write_library
 from rules.emit.library import UNSET, Compiled
 from rules.emit.retrieve import Retrieve, matching
@@ -110,7 +111,7 @@ class State:
         self, compiled: Compiled, parameters: Mapping[str, Any], resources: Sequence[Mapping[str, Any]]
     ) -> None:
         self.slots = {library: [UNSET] * count for library, count in compiled.libraries}
-        self.given = parameters
+        self.given = checked(parameters, self.slots) if parameters else {}
         self.left = MOST_STEPS
         self.resources = resources
         self.found: dict[Retrieve, list[Any]] = {}
@@ -146,9 +147,7 @@ class State:
 
     def parameter(self, library: TypedLibrary, name: str) -> Any:
         """The value given for a parameter, or UNSET."""
-        if name in self.given:
-            return self.given[name]
-        return self.given.get(f"{library.name}.{name}", UNSET)
+        return self.given.get((library, name), UNSET)
 
 
 def _public(value: Any) -> Any:

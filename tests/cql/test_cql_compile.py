@@ -212,6 +212,19 @@ def test_parameters_have_types_and_defaults() -> None:
     assert library.evaluate("B", parameters={"Name": "x"}) == "x"
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [{"Limit": "5"}, {"Limit": True}, {"limit": 5}, {"Name": 5}, {"Span": [1]}, {"Other.Limit": 5}],
+)
+def test_parameters_that_do_not_fit_are_an_error(parameters: dict[str, Any]) -> None:
+    library = cql.compile(
+        "parameter Limit Decimal parameter Name String parameter Span Interval<Date> define A: Limit"
+    )
+    with pytest.raises(EvaluationError):
+        library.evaluate("A", parameters=parameters)
+    assert library.evaluate("A", parameters={"Limit": 5}) == Decimal(5)
+
+
 def test_libraries_include_others() -> None:
     common = (
         "library Common version '1' codesystem S: 'urn:s' code C: 'c' from S parameter P Integer default 2 "
