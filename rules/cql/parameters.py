@@ -24,7 +24,6 @@ from rules.typed.types import (
     Type,
 )
 
-
 Given = dict[tuple[TypedLibrary, str], Any]
 
 
