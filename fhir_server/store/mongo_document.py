@@ -14,8 +14,8 @@ import bson
 from fhir_server.errors import FhirError
 from fhir_server.search.query import TABLES
 from fhir_server.store.base import Version
-from fhir_server.store.mongo_query import CURRENT, KEYED, decimal128, key
-from fhir_server.store.rows import TIMELINE, Tidy
+from fhir_server.store.mongo_query import KEYED, decimal128, key
+from fhir_server.store.rows import CURRENT, TIMELINE, Tidy
 from fhir_server.store.tree import kind
 
 LARGEST = 16 * 1024 * 1024  # MongoDB's limit for a document

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pymongo import MongoClient, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutError
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -26,15 +26,15 @@ from fhir_server.store.base import STAMPED, Head, Version
 from fhir_server.store.group import Conflict, Spoilt, Work
 from fhir_server.store.mongo_document import document
 from fhir_server.store.mongo_document import version as stored
-from fhir_server.store.mongo_query import CURRENT
 from fhir_server.store.mongo_search import Document, Reader, extent_id
-from fhir_server.store.rows import DAY, tidy
+from fhir_server.store.rows import CURRENT, DAY, tidy
 
 T = TypeVar("T")
 DURABLE = WriteConcern("majority", j=True)
 COMMIT_SECONDS = 10.0  # how long a commit whose outcome is unknown is asked for again
 STUCK_SECONDS = 2.0  # after so long somebody is taken to have died with the next commit in hand
 DUPLICATE_KEY = 11000
+NO_SUCH_TRANSACTION = 251
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ class MongoLedger:
         self._commits = database["commits"]
         self._writers = database["writers"]
         self._session: ClientSession | None = None
+        self._known = False  # its session is in `writers`
         self.reader = Reader(database)  # in the group's transaction
         self.puts: list[Put] = []  # of the whole group
         self.latest: dict[tuple[str, str], list[Put]] = {}  # the same by resource
@@ -87,8 +88,12 @@ class MongoLedger:
         if self._session is None:
             self._session = self._client.start_session()
             self.reader = Reader(self._database, self._session)
+            self._known = False
+        if not self._known:
             # so that others can end its transaction if this process dies in the middle of it
-            self._writers.insert_one({"_id": self._session.session_id["id"], "since": time.time()})
+            me = {"_id": self._session.session_id["id"]}
+            self._writers.replace_one(me, me, upsert=True)
+            self._known = True
         self._session.start_transaction(ReadConcern("snapshot"), DURABLE)
         found = self._commits.find_one_and_update(
             {"_id": "last"}, {"$inc": {"groups": 1}}, session=self._session
@@ -154,16 +159,19 @@ class MongoLedger:
                 time.sleep(0.05)
 
     def abort(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
+        if self._session is not None:
             with contextlib.suppress(PyMongoError):  # the server ends what it hears no more of
-                if session.in_transaction:
-                    session.abort_transaction()
-                self._writers.delete_one({"_id": session.session_id["id"]})
-                session.end_session()
+                if self._session.in_transaction:
+                    self._session.abort_transaction()
+            if not isinstance(self.trouble, Conflict):
+                self.close()
 
     def close(self) -> None:
-        self.abort()
+        session, self._session = self._session, None
+        if session is not None:
+            with contextlib.suppress(PyMongoError):
+                self._writers.delete_one({"_id": session.session_id["id"]})
+                session.end_session()
 
     def guarded(self, use: Callable[[], T]) -> T:
         """Any error of the server's ends the transaction, whatever the work would make of it."""
@@ -173,12 +181,14 @@ class MongoLedger:
             return use()
         except PyMongoError as error:
             self.trouble = translated(error)
+            if isinstance(error, OperationFailure) and error.code == NO_SUCH_TRANSACTION:
+                self._known = False  # somebody took this process for dead
             raise self.trouble from error
 
-    def flush(self, *types: str) -> None:
-        """Send what has been put and is not with the server yet, if any of it is of these types."""
+    def flush(self) -> None:
+        """Send what has been put and is not with the server yet."""
         waiting = self.puts[self.flushed :]
-        if waiting and (not types or any(put.version.type in types for put in waiting)):
+        if waiting:
             self.guarded(lambda: self._send(waiting))
             self.flushed = len(self.puts)
 
@@ -230,6 +240,7 @@ class MongoTransaction:
 
     def __init__(self, ledger: MongoLedger) -> None:
         self._ledger = ledger
+        self._first = len(ledger.puts)  # of its own
 
     def read(self, type: str, id: str) -> Version | None:
         put = self._ledger.latest.get((type, id))
@@ -246,13 +257,13 @@ class MongoTransaction:
         return ledger.guarded(lambda: ledger.reader.numbered(type, id, version))
 
     def search(self, query: Query) -> tuple[Version, ...]:
+        self._see((query.type,))
         ledger = self._ledger
-        ledger.flush(query.type)
         return ledger.guarded(lambda: ledger.reader.find(query, ledger.seq)).versions
 
     def heads(self, patient: str, types: Sequence[str]) -> tuple[Head, ...]:
+        self._see(types)
         ledger = self._ledger
-        ledger.flush(*types)
         return tuple(ledger.guarded(lambda: ledger.reader.heads(patient, types)))
 
     def timeline(
@@ -266,8 +277,8 @@ class MongoTransaction:
         oldest: int | None = None,
         own: bool = True,
     ) -> list[bytes]:
+        self._see(("Observation",), patient, own=own)
         ledger = self._ledger
-        ledger.flush("Observation")
         ends = (since, until, newest, oldest)
         return ledger.guarded(lambda: ledger.reader.timeline(patient, codes, *ends))
 
@@ -307,6 +318,21 @@ class MongoTransaction:
         ledger.puts.append(put)
         ledger.latest.setdefault((version.type, version.id), []).append(put)
         return numbered
+
+    def _see(self, types: Sequence[str], patient: str | None = None, *, own: bool = True) -> None:
+        """Have what waits sent if any of it could be part of the answer.
+
+        With a patient, what is new and of others is not; nor, without `own`, is what this work created. What
+        it replaced must not answer in its place.
+        """
+        ledger = self._ledger
+        for place, put in enumerate(ledger.puts[ledger.flushed :], ledger.flushed):
+            new = put.before is None
+            of_others = new and patient is not None and put.document["patient"] != patient
+            spared = new and not own and place >= self._first
+            if put.version.type in types and not of_others and not spared:
+                ledger.flush()
+                return
 
     def _before(self, version: Version) -> Document | None:
         """The version that this one follows.

@@ -17,10 +17,9 @@ from bson.decimal128 import Decimal128
 
 from fhir_server.errors import FhirError
 from fhir_server.search.query import MAX_TIME, MIN_TIME, Query, Sort, Test
-from fhir_server.store.rows import DAY, TIMELINE
+from fhir_server.store.rows import CURRENT, DAY, TIMELINE
 from fhir_server.store.tree import All, Leaf, Regular, Tests, conjuncts, implied, kind, successor
 
-CURRENT = 2**62  # `until` of a version without a successor
 FIELDS = {"id": 1, "version": 1, "updated": 1, "method": 1, "body": 1}
 LONGEST_PATTERN = 10_000
 OPERATORS = {"=": "$eq", "!=": "$ne", "<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte", "in": "$in"}

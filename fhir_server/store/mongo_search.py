@@ -13,8 +13,8 @@ from fhir_server.search.query import Query
 from fhir_server.store.base import Chapter, Found, Head, Version
 from fhir_server.store.cursor import check_cursor, phases
 from fhir_server.store.mongo_document import version
-from fhir_server.store.mongo_query import CURRENT, bounded, count, page, sort_fields, timeline
-from fhir_server.store.rows import DAY
+from fhir_server.store.mongo_query import bounded, count, page, sort_fields, timeline
+from fhir_server.store.rows import CURRENT, DAY
 from fhir_server.store.tree import NEVER, Regular, encodable, regular
 
 Document = dict[str, Any]

@@ -9,6 +9,7 @@ from typing import Any
 
 from fhir_server.search.query import Values
 
+CURRENT = 2**62  # `until` of a version without a successor
 LONGEST = 2**63 - 1  # of all time there is, as far as 64 bits can say
 DAY = 24 * 60 * 60 * 1_000_000  # microseconds
 

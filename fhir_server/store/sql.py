@@ -15,7 +15,7 @@ from typing import Any
 from fhir_server.errors import FhirError
 from fhir_server.search.query import Query, Sort, Test
 from fhir_server.store.paths import INDEXES, PARTIAL, PROBE, Access, Path, listable
-from fhir_server.store.rows import DAY, patient_key
+from fhir_server.store.rows import CURRENT, DAY, patient_key
 from fhir_server.store.tree import All, Leaf, Regular, Tests, implied, kind, successor
 
 MISSING = -(2**63) + 1  # moment of a timeline row whose resource has no date: a primary key takes no NULL
@@ -181,14 +181,16 @@ class Walk:
         return f"(VALUES {', '.join(f'({row})' for row in rows)}) AS x"
 
     def dated(self, rest: Sequence[Regular]) -> Walk:
-        """With the bounds that conditions on the date set for a walk in the order of moments.
+        """With the bounds that conditions on times set for a walk in the order of moments or of commits.
 
         A row that ends after x begins after x less the longest extent that the patient (or anybody) has.
         """
+        if self.access.index == "version_type":
+            self._recent(rest)
         if self.access.order != "moment":
             return self
         s = self.s
-        for test in _date_tests(rest):
+        for test in _tests_of(rest, "date", "date"):
             if test.op in ("<", "<=", "="):
                 self.where.append(f"{self.moment} {'<' if test.op == '<' else '<='} {s.bind(test.value)}")
             if test.op in (">", ">=", "="):
@@ -198,6 +200,16 @@ class Walk:
                 )
                 self.where.append(f"{self.moment} >= {s.bind(test.value)} - coalesce(({longest}), {DAY})")
         return self
+
+    def _recent(self, rest: Sequence[Regular]) -> None:
+        """Begin a walk in the order of commits where conditions on _lastUpdated can first hold."""
+        for test in _tests_of(rest, "resource", "_lastUpdated"):
+            if test.column == "updated" and test.op in (">", ">=", "="):
+                self.where.append(
+                    f"v.seq >= (SELECT coalesce(min(u.seq), {CURRENT}) FROM version AS u"
+                    f" INDEXED BY version_updated WHERE u.type = {self.s.name(self.s.type)}"
+                    f" AND u.updated {test.op} {self.s.bind(test.value)})"
+                )
 
     def ordered(self, missing: bool) -> list[str]:
         """Restrict the walk to what is behind query.after; returns the key it is ordered by besides seq."""
@@ -241,11 +253,12 @@ class Walk:
         return f"{select} FROM {source} WHERE {' AND '.join(where)}"
 
 
-def _date_tests(rest: Sequence[Regular]) -> list[Test]:
+def _tests_of(rest: Sequence[Regular], table: str, param: str) -> list[Test]:
+    """The tests of a parameter that every match passes."""
     return [
         test
         for node in rest
-        if isinstance(node, Leaf) and (node.table, node.param) == ("date", "date")
+        if isinstance(node, Leaf) and (node.table, node.param) == (table, param)
         if not node.absent and len(node.any_of) == 1
         for test in implied(node.any_of[0])
     ]

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from fhir_server.errors import FhirError
 from fhir_server.store.base import Chapter, Version
-from fhir_server.store.sqlite_schema import CURRENT, lay_out
+from fhir_server.store.rows import CURRENT
+from fhir_server.store.sqlite_schema import lay_out
 from fhir_server.store.tree import encodable
 
 WAL_PAGES = 4000  # a checkpoint after so many pages of 4 KiB

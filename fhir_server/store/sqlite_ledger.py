@@ -204,7 +204,7 @@ class SqliteTransaction:
         oldest: int | None = None,
         own: bool = True,
     ) -> list[bytes]:
-        self._see(("Observation",), patient, None if own else self._first)
+        self._see(("Observation",), patient, own=own)
         return self._ledger.guarded(
             lambda connection: sqlite_patient.timeline(
                 connection, patient, codes, since, until, newest, oldest
@@ -255,15 +255,17 @@ class SqliteTransaction:
             raise FhirError("conflict", "The resource has been changed in the meantime")
         return int(seq)
 
-    def _see(self, types: Sequence[str], patient: str | None = None, many: int | None = None) -> None:
-        """Have what waits inserted if any of it (of the first `many`) could be part of the answer.
+    def _see(self, types: Sequence[str], patient: str | None = None, *, own: bool = True) -> None:
+        """Have what waits inserted if any of it could be part of the answer.
 
-        With a patient, what is known to be of others, and followed nothing of this one's, is not.
+        With a patient, what is new and of others is not; nor, without `own`, is what this work created. What
+        it replaced must not answer in its place.
         """
-        for put in self._ledger.waiting[:many]:
+        for place, put in enumerate(self._ledger.waiting):
             known = put.values if put.before is None else None
             of_others = patient is not None and known is not None and known.patient != patient
-            if put.version.type in types and not of_others:
+            spared = known is not None and not own and place >= self._first
+            if put.version.type in types and not of_others and not spared:
                 self.flush()
                 return
 

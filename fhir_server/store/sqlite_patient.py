@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from fhir_server.store.base import STAMPED, Head
-from fhir_server.store.rows import patient_key
+from fhir_server.store.rows import CURRENT, patient_key
 from fhir_server.store.sql import MISSING
-from fhir_server.store.sqlite_schema import CURRENT
 
 _NAME = "(SELECT id FROM name WHERE text = {})"
 _COMBO_CODE = _NAME.format("'Observation combo-code'")

@@ -10,9 +10,8 @@ from functools import cache
 from typing import Any
 
 from fhir_server.store.base import STAMPED, Version
-from fhir_server.store.rows import DAY, TIMELINE, Tidy, patient_key
+from fhir_server.store.rows import CURRENT, DAY, TIMELINE, Tidy, patient_key
 from fhir_server.store.sql import EVERYBODY, MISSING
-from fhir_server.store.sqlite_schema import CURRENT
 
 Statement = tuple[str, Sequence[Any]]
 Cells = dict[str, list[Any]]

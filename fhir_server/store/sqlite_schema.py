@@ -18,7 +18,6 @@ import sqlite3
 from fhir_server.errors import FhirError
 
 LAYOUT = 1  # PRAGMA user_version of a file laid out like this
-CURRENT = 2**62
 
 TABLES = """
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);

@@ -383,6 +383,46 @@ def test_the_timeline_is_what_a_search_would_say(desk: Any, observation: Callabl
     assert ids("nothing") == set()
 
 
+def test_a_timeline_without_its_own_shows_nothing_that_it_replaced(
+    desk: Any, observation: Callable[..., Values], put_next: Callable[..., Version]
+) -> None:
+    desk.put("Observation", "o1", observation("p1", "pulse", 100, 1))
+    desk.put("Observation", "o2", observation("p1", "pulse", 200, 2))
+
+    def work(tx: Transaction) -> list[bytes]:
+        put_next(tx, "Observation", "o1", observation("p1", "weight", 100, 1))
+        put_next(tx, "Observation", "o3", observation("p1", "pulse", 300, 3))
+        return tx.timeline("p1", ["pulse"], own=False)
+
+    bodies = desk.transact(work)
+    assert not any(b'"id":"o1"' in body for body in bodies)
+    assert any(b'"id":"o2"' in body for body in bodies)
+
+
+def test_a_work_sees_what_the_works_before_it_in_its_group_put(
+    desk: Any, observation: Callable[..., Values], put_next: Callable[..., Version]
+) -> None:
+    """Each reading sees all those acknowledged with it, once."""
+
+    def work(n: int) -> Callable[[Transaction], tuple[int, int, int]]:
+        def run(tx: Transaction) -> tuple[int, int, int]:
+            query = Query("Observation", has_code("code", "pulse"), count=1000)
+            seen = (
+                len(tx.timeline("p1", ["pulse"], own=False)),
+                len(tx.search(query)),
+                len(tx.heads("p1", ["Observation"])),
+            )
+            put_next(tx, "Observation", f"o{n}", observation("p1", "pulse", n, n))
+            return seen
+
+        return run
+
+    async def all_at_once() -> list[tuple[int, int, int]]:
+        return await asyncio.gather(*(desk.store.transact(work(n)) for n in range(20)))
+
+    assert sorted(desk.run(all_at_once())) == [(n, n, n) for n in range(20)]
+
+
 # -- searches that a parser would not write ------------------------------------------------------
 
 

@@ -63,10 +63,11 @@ def acknowledged(url: str, round: int, seconds: float, on_kill: Callable[[], Non
     writer = subprocess.Popen([sys.executable, "-c", WRITER, url, str(round)], stdout=subprocess.PIPE)
     assert writer.stdout is not None
     assert writer.stdout.readline() == b"ready\n"
+    said = writer.stdout.readline()  # at full speed from here on
     time.sleep(seconds)
     on_kill()
     os.kill(writer.pid, signal.SIGKILL)
-    said = writer.stdout.read()
+    said += writer.stdout.read()
     writer.wait()
     return {line.decode() for line in said.split(b"\n")[:-1]}
 
@@ -108,7 +109,7 @@ def test_sqlite_survives_the_death_of_one_process_of_two(sqlite_desk: Any, sqlit
     check(sqlite_desk, names | {line.decode() for line in said.split(b"\n")[:-1]})
 
 
-def test_mongodb_survives_sigkill_of_its_client(desk_of: Callable[[str], Any], mongod: Any) -> None:
+def test_mongodb_survives_sigkill_of_its_client(mongod: Any, desk_of: Callable[[str], Any]) -> None:
     url = f"{mongod.url}/varde"
     desk = desk_of(url)
     last = 0
@@ -117,7 +118,7 @@ def test_mongodb_survives_sigkill_of_its_client(desk_of: Callable[[str], Any], m
         last = check(desk, acknowledged(url, round, 0.3, lambda: None), last)
 
 
-def test_mongodb_survives_its_own_sigkill(desk_of: Callable[[str], Any], mongod: Any) -> None:
+def test_mongodb_survives_its_own_sigkill(mongod: Any, desk_of: Callable[[str], Any]) -> None:
     url = f"{mongod.url}/varde?serverSelectionTimeoutMS=10000"
     desk = desk_of(url)
     last = 0

@@ -60,7 +60,7 @@ def test_pages_are_a_snapshot_while_others_write(
             values = choices.choice(
                 [flag("active", choices.randrange(20)), flag("inactive", 5), None, flag("active", 99)]
             )
-            await other.transact(lambda tx, id=id, values=values: put_next(tx, "Flag", id, values, turn % 9))
+            await other.transact(lambda tx, of=(id, values, turn % 9): put_next(tx, "Flag", *of))
 
     async def follow() -> list[Version]:
         noise = asyncio.create_task(disturb())

@@ -179,8 +179,8 @@ def probe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     yield
 
 
-FEW = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
-MANY = settings(FEW, max_examples=120)
+FEW = settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
+MANY = settings(FEW, max_examples=50)
 
 
 def check(desk: Any, slow_store: Any, first: Any, later: Any, asked: list[Query], put: Any) -> None:
