@@ -13,6 +13,7 @@ from typing import Any, Final
 from rules.runtime import ordering
 from rules.runtime.context import current
 from rules.runtime.decimals import CONTEXT, places
+from rules.runtime.errors import EvaluationError
 from rules.runtime.interval import Interval, end, start
 from rules.runtime.logic import and_, not_
 from rules.runtime.ordering import PLAIN, TIMES, Uncertainty, aligned, order_times, uncertain
@@ -94,13 +95,20 @@ def equal(left: Any, right: Any) -> bool | None:
     if kind in PLAIN and other in PLAIN:
         return left == right  # type: ignore[no-any-return]
     if kind is Uncertainty or other is Uncertainty:
-        return ordering.same(left, right)
+        return _equal_bounds(left, right)
     if kind in TIMES and other in TIMES:
         return ordering.same(left, right) if left.first == right.first else False
     compare = _EQUAL.get(kind)
     if compare is None or compare is not _EQUAL.get(other):
         return kind is other and left == right
     return compare(left, right)
+
+
+def _equal_bounds(left: Any, right: Any) -> bool | None:
+    try:
+        return ordering.same(left, right)
+    except EvaluationError:  # of types that have no common order, and so are not equal
+        return False
 
 
 def not_equal(left: Any, right: Any) -> bool | None:
@@ -310,14 +318,32 @@ _EQUIVALENT: Final[dict[type, Callable[[Any, Any], bool]]] = {
     Concept: equivalent_concept,
 }
 
-_HASHED: Final = frozenset((int, Long, Decimal, str, bool, CodeSystem, ValueSet))
+_HASHED: Final = frozenset((int, Long, Decimal, str, bool, Code, Concept, CodeSystem, ValueSet))
+_WHOLE_TIME: Final = 6
 
 
 def key(value: Any) -> Any:
-    """A hashable stand-in that is the same for equal values, or None where values must be compared."""
+    """A hashable stand-in, the same for two values if and only if they are alike; None where there is none.
+
+    Quantities, intervals and imprecise times have none: whether they are alike takes a comparison.
+    """
     kind = type(value)
     if kind in _HASHED:
         return (kind is bool, value)
-    if kind in TIMES and len(value.fields) + value.first > 6:
-        return (kind, at_offset(value, current().offset))
+    if kind in TIMES:
+        return (
+            (kind, at_offset(value, current().offset))
+            if len(value.fields) + value.first > _WHOLE_TIME
+            else None
+        )
+    if kind is list:
+        keys = [None if item is None else key(item) for item in value]
+        return (
+            None
+            if any(k is None and item is not None for k, item in zip(keys, value, strict=True))
+            else tuple(keys)
+        )
+    if kind is Tuple or kind is dict:
+        named = {name: key(part) for name, part in value.items() if part is not None}
+        return None if None in named.values() else frozenset(named.items())
     return None

@@ -128,18 +128,29 @@ def collapse(values: list[Interval | None] | None, per: Quantity | None = None) 
     if values is None:
         return None
     merged: list[Interval] = []
-    for value in _known(values):
-        if merged and _joined(merged[-1], value, per):
-            if less(end(merged[-1]), end(value)):
+    known = _known(values)
+    coarsest = _coarsest(known)
+    for value in known:
+        if merged and _joined(merged[-1], value, per, coarsest):
+            if less(end(merged[-1]), end(value), coarsest):
                 merged[-1] = replace(merged[-1], high=value.high, high_closed=value.high_closed)
         else:
             merged.append(value)
     return merged
 
 
-def _joined(left: Interval, right: Interval, per: Quantity | None) -> bool | None:
+def _coarsest(values: list[Interval]) -> str | None:
+    """The precision of the least precise bound of intervals of times, where they are not all as precise."""
+    edges = [
+        edge for value in values for edge in (*ends(start(value)), *ends(end(value))) if type(edge) in TIMES
+    ]
+    precisions = {edge.precision for edge in edges}
+    return min(precisions, key=DEPTH.__getitem__) if len(precisions) > 1 else None
+
+
+def _joined(left: Interval, right: Interval, per: Quantity | None, coarsest: str | None) -> bool | None:
     if per is None:
-        return overlaps(left, right) or meets(left, right)
+        return overlaps(left, right, coarsest) or meets(left, right, coarsest)
     last, first = end(left), start(right)
     if uncertain(last, first):
         return overlaps(left, right)

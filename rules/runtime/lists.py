@@ -93,21 +93,39 @@ def distinct(values: list[T] | None) -> list[T] | None:
     return None if values is None else _unique(values)
 
 
+class _Set:
+    """Elements, of which no two are alike."""
+
+    __slots__ = ("compared", "keys")
+
+    def __init__(self, values: Iterable[Any] = ()) -> None:
+        self.keys: set[Any] = set()
+        self.compared: list[Any] = []
+        for value in values:
+            self.add(value)
+
+    def add(self, value: Any) -> bool:
+        """Whether it was not there yet."""
+        if value in self:
+            return False
+        stand_in = None if value is None else key(value)
+        if stand_in is None and value is not None:
+            self.compared.append(value)
+        else:
+            self.keys.add(stand_in)
+        return True
+
+    def __contains__(self, value: Any) -> bool:
+        stand_in = None if value is None else key(value)
+        if stand_in is None and value is not None:
+            return any(alike(value, other) for other in self.compared)
+        return stand_in in self.keys
+
+
 def _unique(values: Iterable[T]) -> list[T]:
     """Every element once, where it is first found."""
-    seen: set[Any] = set()
-    found: list[T] = []
-    compared: list[T] = []
-    for value in values:
-        stand_in = None if value is None else key(value)
-        if value is not None and stand_in is None:
-            if not any(alike(value, other) for other in compared):
-                compared.append(value)
-                found.append(value)
-        elif stand_in not in seen:
-            seen.add(stand_in)
-            found.append(value)
-    return found
+    seen = _Set()
+    return [value for value in values if seen.add(value)]
 
 
 def has(values: Sequence[Any], element: Any) -> bool | None:
@@ -201,14 +219,16 @@ def intersect(left: list[Any] | None, right: list[Any] | None) -> list[Any] | No
     """Every element that both have, once."""
     if left is None or right is None:
         return None
-    return [value for value in _unique(left) if any(alike(value, other) for other in right)]
+    wanted = _Set(right)
+    return [value for value in _unique(left) if value in wanted]
 
 
 def except_(left: list[Any] | None, right: list[Any] | None) -> list[Any] | None:
     """Every element of left that right has not, once; a null right has none."""
     if left is None:
         return None
-    return [value for value in _unique(left) if not any(alike(value, other) for other in right or ())]
+    unwanted = _Set(right or ())
+    return [value for value in _unique(left) if value not in unwanted]
 
 
 SortKey = tuple[Callable[[Any], Any] | None, bool]

@@ -124,6 +124,8 @@ def order_times(left: Temporal, right: Temporal, precision: str | None = None) -
     Without a precision: to the last field that either has. Offsets are brought together unless only days
     and coarser are compared.
     """
+    if left.first != right.first:
+        raise EvaluationError("a time of day and a date have no order")
     mine, its = left.fields, right.fields
     if left.offset != right.offset and (precision is None or DEPTH.get(precision, 0) > 3):
         offset = current().offset

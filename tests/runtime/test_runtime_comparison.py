@@ -126,7 +126,10 @@ def test_order(left, right, order):
         assert [operator(left, None) for operator in plain] == [None] * 4
 
 
-@pytest.mark.parametrize(("left", "right"), [(1, "a"), (True, False), (parse_date("2014"), 1), ([1], [2])])
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [(1, "a"), (True, False), (parse_date("2014"), 1), ([1], [2]), (parse_date("2014"), parse_time("10"))],
+)
 def test_what_has_no_order(left, right):
     with pytest.raises(EvaluationError):
         ordering.less(left, right)
@@ -171,3 +174,14 @@ def test_equality_is_symmetric_and_equivalence_never_null(left, right):
     assert c.equivalent(left, left) is True
     if c.equal(left, right):
         assert c.equivalent(left, right)
+
+
+@pytest.mark.parametrize("left", [pair[0] for pair in PAIRS], ids=str)
+def test_keys_are_the_same_for_what_is_alike(left):
+    mine = c.key(left)
+    for right in (pair[side] for pair in PAIRS for side in (0, 1)):
+        its = c.key(right)
+        if mine is not None and its is not None:
+            assert (mine == its) is c.alike(left, right), right
+        elif (mine is None) is not (its is None):
+            assert not c.alike(left, right)

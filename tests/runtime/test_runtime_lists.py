@@ -233,3 +233,12 @@ def test_statistics_against_python(values):
         (g.population_std_dev, pstdev),
     ):
         assert abs(mine(values) - theirs(values)) < D("0.0000001")
+
+
+def test_many_resources_are_told_apart_in_one_pass():
+    readings = [
+        {"resourceType": "Observation", "id": str(at), "component": [{"value": D(at)}]} for at in range(3000)
+    ]
+    assert len(l.union(readings, [dict(reading) for reading in readings])) == 3000
+    assert l.intersect(readings, readings[:5]) == readings[:5]
+    assert l.except_(readings, readings[5:]) == readings[:5]
