@@ -204,6 +204,8 @@ class Parser(Expressions):
                 sources.append(self._source())
         else:
             sources = [n.Source(left.at, left, self.take_name())]
+            while (source := self._further_source()) is not None:
+                sources.append(source)
         clauses: dict[str, Any] = {}
         if self.skip_word("let"):
             clauses["lets"] = self._lets()
@@ -215,6 +217,17 @@ class Parser(Expressions):
         if self.skip_word("sort"):
             clauses["sort"] = self._sort()
         return n.Query(at, tuple(sources), **clauses)
+
+    def _further_source(self) -> n.Source | None:
+        """`, [B] b` after a source that came without `from`; without an alias the comma is another's."""
+        begin, depth = self.i, self.depth
+        if not self.skip_mark(","):
+            return None
+        try:
+            return self._source()
+        except SyntaxProblem:
+            self.i, self.depth = begin, depth
+            return None
 
     def _source(self) -> n.Source:
         at = self.at()
