@@ -226,11 +226,13 @@ def _active_rules(history: Sequence[Put]) -> Iterator[tuple[str, int]]:
     active: dict[tuple[str, str], set[str]] = defaultdict(set)
     worst: Counter[str] = Counter()
     codes = {put.name: code_of(put.resource) for put in history if put.type == "Observation" and put.resource}
+    measures: dict[str, str] = {}  # a Flag that was taken back names no readings any more
     for put in history:
         if put.type == "Flag" and put.resource:
-            patient = put.resource["subject"]["reference"]
-            about = {codes.get(reference, "") for reference in details_of(put.resource)}
-            for rule in (put.resource["identifier"][0]["value"], f"{category_of(put.resource)} of {about}"):
+            patient, category = put.resource["subject"]["reference"], category_of(put.resource)
+            for reference in details_of(put.resource):
+                measures.setdefault(put.id, codes.get(reference, ""))
+            for rule in (put.resource["identifier"][0]["value"], f"{category} of {measures.get(put.id)}"):
                 change = set.add if put.resource["status"] == "active" else set.discard
                 change(active[patient, rule], put.id)
                 worst[f"{rule} of {patient}"] = max(worst[f"{rule} of {patient}"], len(active[patient, rule]))

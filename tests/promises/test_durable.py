@@ -21,7 +21,6 @@ from fhir_server.search.query import Values
 from fhir_server.store import mongo
 from fhir_server.store.base import Store, Version
 from fhir_server.store.sqlite import SqliteStore
-from tests.conftest import running_mongod
 
 
 def write_once(store: Store) -> None:
@@ -84,7 +83,9 @@ def test_mongodb_acknowledges_what_a_majority_has_on_disk(
     assert commits.seen == [{"w": "majority", "j": True}]
 
 
-def test_a_mongodb_without_transactions_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+def test_a_mongodb_without_transactions_is_refused_and_left_as_it_was(
+    tmp_path: Path, running_mongod: Any
+) -> None:
     with running_mongod(tmp_path / "standalone", "--standalone") as server:
         done = subprocess.run(
             [

@@ -11,12 +11,10 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pymongo
 import pytest
 
 from tests.promises.audit import Put, audit, details_of, history_of
@@ -84,16 +82,13 @@ def _id(resource: dict[str, Any]) -> str:
     return str(resource["id"])
 
 
-def killed_under_load(
-    trial: Trial, chance: random.Random, meanwhile: Callable[[], None] = lambda: None
-) -> list[Put]:
+def killed_under_load(trial: Trial, chance: random.Random) -> list[Put]:
     """One round in which the whole server is killed and started again."""
     service = trial.load()
     moment = time.monotonic() + chance.uniform(0.3, 1.0)
     service.wait(lambda service: service.acknowledged > 60 and time.monotonic() > moment)
     trial.server.kill()
     told = service.finish(stop=False)
-    meanwhile()
     trial.server.start()
     return trial.check(told)
 
@@ -127,11 +122,10 @@ def test_a_killed_server_on_mongodb_has_lost_and_doubled_nothing(
     with serving(f"{mongod.url}/killed", free_port, tmp_path / "log") as server:
         trial = Trial(server, f"mongodb{part}")
         for _ in range(5):
-            history = killed_under_load(trial, chance, lambda: end_transactions(mongod.url))
+            history = killed_under_load(trial, chance)
     assert_was_a_trial(trial, history)
 
 
-@pytest.mark.xfail(reason="MongoDB keeps what a killed server held for a minute, and nobody ends it")
 def test_what_a_killed_server_held_keeps_no_other_from_writing(
     tmp_path: Path, mongod: Any, free_port: int
 ) -> None:
@@ -151,19 +145,14 @@ def test_what_a_killed_server_held_keeps_no_other_from_writing(
             first.start()
 
 
-def end_transactions(url: str) -> None:
-    """As an administrator would, until Varde does."""
-    with pymongo.MongoClient(url) as client:
-        client.admin.command("killAllSessions", [])
-
-
+@pytest.mark.skipif(not Path("/proc").exists(), reason="says which processes are workers")
 def test_a_killed_worker_takes_nothing_with_it_and_the_others_go_on(
     tmp_path: Path, sqlite_url: str, free_port: int
 ) -> None:
     chance = random.Random(3)
     with serving(sqlite_url, free_port, tmp_path / "log", workers=2) as server:
         trial = Trial(server, "worker")
-        for _ in range(2):
+        while trial.rounds < 2 or (not trial.unanswered and trial.rounds < 8):  # it may have been idle
             service = trial.load()
             time.sleep(chance.uniform(0.3, 0.8))
             os.kill(chance.choice(server.workers()), signal.SIGKILL)
