@@ -73,13 +73,3 @@ def end(value: Interval | None) -> Any:
     if value.high_closed:
         return greatest
     return Uncertainty(minimum(value.point) if value.low is None else start(value), greatest)
-
-
-def low_boundary(value: Interval | None) -> Any:
-    """The property `low`."""
-    return None if value is None else value.low
-
-
-def high_boundary(value: Interval | None) -> Any:
-    """The property `high`."""
-    return None if value is None else value.high

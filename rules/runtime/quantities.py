@@ -11,7 +11,7 @@ from typing import Final
 
 from rules.runtime import arithmetic, ordering
 from rules.runtime.context import current
-from rules.runtime.units import CALENDAR, same_unit
+from rules.runtime.units import same_unit
 from rules.runtime.values import Quantity, Ratio
 
 _ONE: Final = Decimal(1)
@@ -130,8 +130,3 @@ def comparable(left: Quantity | None, right: Quantity | None) -> bool | None:
 
 def ratio_to_quantity(value: Ratio | None) -> Quantity | None:
     return None if value is None else divide_quantity(value.numerator, value.denominator)
-
-
-def is_calendar(unit: str) -> bool:
-    """Whether a unit is one of CQL's duration keywords, which are written without quotes."""
-    return unit in CALENDAR

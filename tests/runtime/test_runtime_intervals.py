@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rules.runtime import comparison, interval_sets, ordering, relations
 from rules.runtime.errors import EvaluationError
-from rules.runtime.interval import Interval, end, high_boundary, interval, low_boundary, start
+from rules.runtime.interval import Interval, end, interval, start
 from rules.runtime.ordering import Uncertainty
 from rules.runtime.temporal import DateTime, parse_date, parse_datetime, parse_time
 from rules.runtime.values import INTEGER_MAX, INTEGER_MIN, Long, Quantity
@@ -47,8 +47,7 @@ def test_starts_and_ends():
     assert start(I("(null, null)", "Integer")).bounds == (INTEGER_MIN, INTEGER_MAX)
     assert end(I("[null, null]", "Date")) == parse_date("9999-12-31")
     assert (start(I("[null, null]")), end(I("[null, null]", "Any"))) == (None, None)
-    assert (start(None), end(None), low_boundary(None), high_boundary(None)) == (None, None, None, None)
-    assert (low_boundary(I("(1, 5)")), high_boundary(I("(1, 5)"))) == (1, 5)
+    assert (start(None), end(None)) == (None, None)
 
 
 @pytest.mark.parametrize(
