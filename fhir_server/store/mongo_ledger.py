@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pymongo import MongoClient, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
+from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -32,9 +32,9 @@ from fhir_server.store.rows import CURRENT, DAY, tidy
 T = TypeVar("T")
 DURABLE = WriteConcern("majority", j=True)
 COMMIT_SECONDS = 10.0  # how long a commit whose outcome is unknown is asked for again
+SIGN_IN_SECONDS = 60.0
 STUCK_SECONDS = 2.0  # after so long somebody is taken to have died with the next commit in hand
 DUPLICATE_KEY = 11000
-NO_SUCH_TRANSACTION = 251
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class MongoLedger:
         self._commits = database["commits"]
         self._writers = database["writers"]
         self._session: ClientSession | None = None
-        self._known = False  # its session is in `writers`
+        self._signed_in = 0.0  # when its session was last written down in `writers`
         self.reader = Reader(database)  # in the group's transaction
         self.puts: list[Put] = []  # of the whole group
         self.latest: dict[tuple[str, str], list[Put]] = {}  # the same by resource
@@ -88,12 +88,11 @@ class MongoLedger:
         if self._session is None:
             self._session = self._client.start_session()
             self.reader = Reader(self._database, self._session)
-            self._known = False
-        if not self._known:
+            self._signed_in = 0.0
+        if time.time() - self._signed_in > SIGN_IN_SECONDS:
             # so that others can end its transaction if this process dies in the middle of it
-            me = {"_id": self._session.session_id["id"]}
-            self._writers.replace_one(me, me, upsert=True)
-            self._known = True
+            me, self._signed_in = self._session.session_id["id"], time.time()
+            self._writers.replace_one({"_id": me}, {"at": self._signed_in}, upsert=True)
         self._session.start_transaction(ReadConcern("snapshot"), DURABLE)
         found = self._commits.find_one_and_update(
             {"_id": "last"}, {"$inc": {"groups": 1}}, session=self._session
@@ -108,10 +107,11 @@ class MongoLedger:
         MongoDB keeps that of a process that was killed open for a minute, and it holds the document that all
         have to change. Whoever is alive and meets the end of its transaction begins it again.
         """
+        mine = {self._session.session_id["id"]} if self._session else set()
         with contextlib.suppress(PyMongoError):
-            writers = [each["_id"] for each in self._writers.find({}, {"_id": 1})]
-            self._client.admin.command("killSessions", [{"id": of} for of in writers])
-            self._writers.delete_many({"_id": {"$in": writers}})
+            others = {each["_id"] for each in self._writers.find({}, {"_id": 1})} - mine
+            self._client.admin.command("killSessions", [{"id": of} for of in others])
+            self._writers.delete_many({"at": {"$lt": time.time() - 60 * SIGN_IN_SECONDS}})
 
     def run(self, work: Work) -> tuple[Any, Exception | None]:
         before, seq = len(self.puts), self.seq
@@ -181,8 +181,6 @@ class MongoLedger:
             return use()
         except PyMongoError as error:
             self.trouble = translated(error)
-            if isinstance(error, OperationFailure) and error.code == NO_SUCH_TRANSACTION:
-                self._known = False  # somebody took this process for dead
             raise self.trouble from error
 
     def flush(self) -> None:
