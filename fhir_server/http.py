@@ -95,15 +95,18 @@ class Fhir:
         self, call: _Call, base: str, headers: dict[str, str], scope: Scope, receive: Receive
     ) -> Response:
         query = scope["query_string"].decode("latin-1")
-        form = _form(query) if "_format" in query or "_pretty" in query else {}
-        call.pretty = form.get("_pretty") == "true"
+        format_ = _form(call, query)
         interaction, place = _route(call, scope["path"].removeprefix(BASE))
-        check_accept(headers.get("accept"), form.get("_format"))
+        is_form = place.template == "{type}/_search"
+        if not is_form:
+            check_accept(headers.get("accept"), format_)
         body = b""
         if call.method in _WITH_BODY:
-            is_form = place.template == "{type}/_search"
             check_content_type(headers.get("content-type"), headers.get("content-encoding"), is_form)
             body = await self._read_body(headers, receive)
+        if is_form:
+            said = _form(call, body.decode("latin-1"))
+            check_accept(headers.get("accept"), format_ if said is None else said)
         request = Request(call.method, base, place.type, place.id, place.version, query, headers, body)
         return await interaction(self._service, request)
 
@@ -151,12 +154,16 @@ def _route(call: _Call, path: str) -> tuple[Interaction, Place]:
     return interaction, place
 
 
-def _form(query: str) -> dict[str, str]:
-    """`_format` and `_pretty` of a query; what else is in it is for the interaction to judge."""
+def _form(call: _Call, parameters: str) -> str | None:
+    """Heed `_pretty` and return `_format`; what else is there is for the interaction to judge."""
+    if "_format" not in parameters and "_pretty" not in parameters:
+        return None
     try:
-        return dict(parse_pairs(query))
+        said = dict(parse_pairs(parameters))
     except FhirError:
-        return {}
+        return None
+    call.pretty = call.pretty or said.get("_pretty") == "true"
+    return said.get("_format")
 
 
 def _base(scope: Scope, headers: dict[str, str]) -> str:

@@ -13,6 +13,7 @@ from fhir_server.store.base import Version
 
 # One entity tag of a list; what is inside the quotes is a version id, weak or not.
 _ETAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*')
+_BARE = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 ANY = frozenset({"*"})
 
 
@@ -54,8 +55,13 @@ def _mismatch(version: str) -> str:
 
 
 def not_modified(version: Version, if_none_match: str | None, if_modified_since: str | None) -> bool:
-    """Whether a reader already has this version; If-None-Match outranks If-Modified-Since."""
+    """Whether a reader already has this version; If-None-Match outranks If-Modified-Since.
+
+    A bare version id counts as its entity tag: fhirpy sends one, and a read can do no harm.
+    """
     if if_none_match is not None:
+        if _BARE.fullmatch(if_none_match):
+            return if_none_match == str(version.version)
         tags = parse_etags(if_none_match, "If-None-Match") or frozenset()
         return tags == ANY or str(version.version) in tags
     since = parse_http_date(if_modified_since) if if_modified_since else None
