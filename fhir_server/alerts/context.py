@@ -5,13 +5,12 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from functools import lru_cache
 
 from fhir_server.alerts.desk import Desk
 from fhir_server.alerts.observed import Change, is_about
 from fhir_server.resource_json import decode_stored
-from rules.plans import JUDGED, Coding, Reading, Rule, Verdict, judge, readings, time_of
+from rules.plans import JUDGED, Coding, Reading, Rule, Series, Verdict, judge_in, readings, time_of
 from terminology import ucum
 
 _SEVERITY = {"green": 0, "": 1, "yellow": 2, "red": 3}
@@ -40,10 +39,10 @@ def outcomes(
 ) -> tuple[list[Outcome], list[str]]:
     """Verdicts of the changed readings and of later ones whose window they are in, in the order of time;
     and the ids of Observations that say nothing to this rule any more. `ordered` is their `series`."""
-    unique = _unique(rule, ordered)
+    seen = Series(rule, ordered, ucum)
     worst: dict[str, Verdict] = {}
-    for reading in _touched(rule, changes, ordered, unique):
-        verdict = judge(rule, reading, _before(rule, unique, reading), ucum)
+    for reading in _touched(rule, changes, ordered, seen):
+        verdict = judge_in(rule, reading, seen)
         known = worst.get(reading.id)
         worst[reading.id] = _worse(known, verdict) if known else verdict
     fresh = {change.id for change in changes if change.fresh}
@@ -67,10 +66,10 @@ def normal_in_a_row(desk: Desk, patient: str, rule: Rule, since: int, until: int
     if rule.count_back:
         found += _nearest(desk, patient, [rule], until=since, own=True)
     ordered = _sorted(dict.fromkeys(found))
-    unique = _unique(rule, ordered)
+    seen = Series(rule, ordered, ucum)
     colors: dict[int, str] = {}
     for reading in ordered[bisect_right(ordered, since, key=_time) :]:
-        color = judge(rule, reading, _before(rule, unique, reading), ucum).color
+        color = judge_in(rule, reading, seen).color
         colors[reading.time] = max(color, colors.get(reading.time, color), key=_SEVERITY.__getitem__)
     row = most = 0
     for color in colors.values():
@@ -123,7 +122,7 @@ def _nearest(
         )
         found = _parsed(bodies, patient, codes)
         beyond = [reading for reading in found if reading.time not in (since, until)]
-        if len(bodies) < ask or all(len(_unique(rule, beyond)) >= count for rule in rules):
+        if len(bodies) < ask or all(len(Series(rule, beyond, ucum).times) >= count for rule in rules):
             return found
         ask *= 4
 
@@ -167,60 +166,29 @@ def _sorted(found: Iterable[Reading]) -> list[Reading]:
     return sorted(found, key=_time)
 
 
-def _unique(rule: Rule, ordered: Sequence[Reading]) -> list[Reading]:
-    """What counts in the rule's windows: readings that it can compare, copies once. In the order given."""
-    if not rule.looks_back:
-        return []
-    kept: dict[object, Reading] = {}
-    for reading in ordered:
-        value = _comparable(rule, reading)
-        if value is not None:
-            kept.setdefault((reading.time, value, reading.comparator), reading)
-    return list(kept.values())
-
-
-def _before(rule: Rule, unique: Sequence[Reading], reading: Reading) -> Sequence[Reading]:
-    """What the reading's windows may contain: a long series must not cost every reading its length."""
-    if not rule.looks_back:
-        return ()
-    end = bisect_right(unique, reading.time, key=_time)
-    start = bisect_left(unique, rule.start(reading.time), key=_time)
-    return unique[max(0, min(start, end - rule.count_back - 1)) : end]
-
-
 def _touched(
-    rule: Rule, changes: Sequence[Change], ordered: Sequence[Reading], unique: Sequence[Reading]
+    rule: Rule, changes: Sequence[Change], ordered: Sequence[Reading], seen: Series
 ) -> list[Reading]:
     """The readings to judge: those that changed, and later ones that look at the time of one that did."""
     changed = {change.id for change in changes}
     times = sorted({time for change in changes for time in (*change.times, change.time)})
     touched = []
     for reading in ordered[bisect_left(ordered, times[0], key=_time) :]:
-        if reading.id in changed or not rule.looks_back or _looks_at(rule, reading, times, unique):
+        if reading.id in changed or not rule.looks_back or _looks_at(rule, reading, times, seen):
             touched.append(reading)
     return touched
 
 
-def _looks_at(rule: Rule, reading: Reading, times: Sequence[int], unique: Sequence[Reading]) -> bool:
+def _looks_at(rule: Rule, reading: Reading, times: Sequence[int], seen: Series) -> bool:
     """Whether one of these (sorted) times is in the reading's window or among the readings it counts."""
     latest = bisect_right(times, reading.time) - 1
     if latest < 0:
         return False
     if times[latest] >= rule.start(reading.time):
         return True
-    between = bisect_left(unique, reading.time, key=_time) - bisect_left(unique, times[latest], key=_time)
+    between = bisect_left(seen.times, reading.time) - bisect_left(seen.times, times[latest])
     return between <= rule.count_back
 
 
 def _time(reading: Reading) -> int:
     return reading.time
-
-
-def _comparable(rule: Rule, reading: Reading) -> Decimal | None:
-    """The reading's value in the rule's unit, None where there is none."""
-    if reading.value is None or reading.unit == rule.unit or not rule.unit:
-        return reading.value
-    try:
-        return ucum.convert(reading.value, reading.unit, rule.unit)
-    except ucum.UnitError:
-        return None

@@ -16,27 +16,27 @@ from rules.plans.threshold import UCUM, Bound
 from rules.plans.window import EPOCH, Window
 
 Part = dict[str, Any]
-# What is computed is written with the digits that FHIR asks for, and not at all where JSON has no such number.
+# What is computed has the digits that FHIR asks for, and is left out where JSON has no such number.
 _DIGITS = Context(prec=18)
 _WRITABLE = 280
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One Observation in a Flag. `time` and `value` tell copies of a reading; `extension` is as stored."""
+    """One Observation in a Flag. `instant` (microseconds since 1970) and `value` tell copies of a reading.
+
+    `extension` is as stored; of a new entry it still lacks the readings `looked_at` (see `complete`): there
+    may be thousands for each of thousands of entries, of which few are kept.
+    """
 
     observation: str
     zone: str
-    time: str
+    instant: int
     value: str
     passing: bool
     text: Text
     extension: Part
-
-    @property
-    def instant(self) -> int:
-        """`time` in microseconds since 1970."""
-        return instant(self.time) or 0
+    looked_at: tuple[Reading, ...] = ()
 
 
 def clinical_entry(verdict: Verdict) -> Entry:
@@ -56,8 +56,7 @@ def clinical_entry(verdict: Verdict) -> Entry:
     for name, value in (("measured", verdict.measured), ("baseline", verdict.baseline)):
         if value is not None and abs(value.adjusted()) < _WRITABLE:
             parts.append(_part(name, "Quantity", _quantity(_DIGITS.plus(value), unit)))
-    parts += [{"url": "reading", "extension": _reading_parts(r)} for r in verdict.looked_at]
-    return _entry(verdict.reading, threshold.zone, text, parts)
+    return replace(_entry(verdict.reading, threshold.zone, text, parts), looked_at=verdict.looked_at)
 
 
 def technical_entry(
@@ -82,10 +81,26 @@ def read_entries(flag: dict[str, Any]) -> dict[str, Entry]:
     return entries
 
 
+def complete(entry: Entry) -> Entry:
+    """The entry with the list of readings that were looked at."""
+    listed = [{"url": "reading", "extension": _reading_parts(r)} for r in entry.looked_at]
+    parts = [*entry.extension["extension"], *listed]
+    return replace(entry, extension={**entry.extension, "extension": parts}, looked_at=())
+
+
+def says_the_same(stored: Entry, entry: Entry) -> bool:
+    """Whether a new entry of a reading says what the stored one does, which may have lost its list."""
+    if entry.looked_at and any(part["url"] == "reading" for part in stored.extension["extension"]):
+        entry = complete(entry)
+    elif stored.looked_at != entry.looked_at:
+        stored, entry = without_readings(stored), without_readings(entry)
+    return stored.extension == entry.extension
+
+
 def without_readings(entry: Entry) -> Entry:
     """The entry without the list of readings that were looked at."""
     parts = [part for part in entry.extension["extension"] if part["url"] != "reading"]
-    return replace(entry, extension={**entry.extension, "extension": parts})
+    return replace(entry, extension={**entry.extension, "extension": parts}, looked_at=())
 
 
 def _stored_entry(extension: Part) -> Entry:
@@ -103,7 +118,7 @@ def _stored_entry(extension: Part) -> Entry:
     return Entry(
         observation=reference.split("/")[1] if reference.count("/") else reference,
         zone=value("zone", "Code"),
-        time=value("time", "DateTime"),
+        instant=instant(value("time", "DateTime")) or 0,
         value=_value_key(value("value", "Quantity", {})),
         passing=value("passing", "Boolean", False),
         text=Text(nb, english[0] if english else nb),
@@ -112,9 +127,10 @@ def _stored_entry(extension: Part) -> Entry:
 
 
 def _entry(reading: Reading, zone: str, text: Text, parts: list[Part], passing: bool = False) -> Entry:
-    time = _date_time(reading.time)
     key = _value_key(_read_quantity(reading))
-    return Entry(reading.id, zone, time, key, passing, text, {"url": EXPLANATION_URL, "extension": parts})
+    return Entry(
+        reading.id, zone, reading.time, key, passing, text, {"url": EXPLANATION_URL, "extension": parts}
+    )
 
 
 def _common(reading: Reading, zone: str, rule: str, plan: str | None, text: Text) -> list[Part]:

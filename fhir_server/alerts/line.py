@@ -12,7 +12,7 @@ from typing import Any
 
 from fhir_server.alerts import resources
 from fhir_server.alerts.desk import RULE_SYSTEM, Desk
-from fhir_server.alerts.explanation import Entry, read_entries
+from fhir_server.alerts.explanation import Entry, read_entries, says_the_same
 from fhir_server.alerts.vocabulary import REQUEST_PRIORITY, SEVERITY, ZONE_SYSTEM
 from rules.plans import Plan
 
@@ -24,13 +24,17 @@ OPEN_TASK = frozenset(
 
 @dataclass(slots=True)
 class Episode:
-    """One Flag while this transaction works on it. `told` is the zone people know of, "" when none."""
+    """One Flag while this transaction works on it. `told` is the zone people know of, "" when none.
+
+    `by_instant` leads to the entries of an instant, and perhaps to ids that have left it.
+    """
 
     flag: Resource
     entries: dict[str, Entry]
     told: str
     changed: bool = False
     status: str = "active"
+    by_instant: dict[int, set[str]] | None = None
 
     @property
     def zone(self) -> str:
@@ -53,12 +57,24 @@ class Episode:
 
     def has_copy(self, entry: Entry, changing: Collection[str]) -> bool:
         """Whether the same reading, at least as severe, is here by an id that is not itself `changing`."""
+        if self.by_instant is None:
+            self.by_instant = {}
+            for observation, known in self.entries.items():
+                self.by_instant.setdefault(known.instant, set()).add(observation)
+        copies = (self.entries.get(id) for id in self.by_instant.get(entry.instant, ()) if id not in changing)
         return any(
             (known.instant, known.value) == (entry.instant, entry.value)
             and SEVERITY[known.zone] >= SEVERITY[entry.zone]
-            and known.observation not in changing
-            for known in self.entries.values()
+            for known in copies
+            if known
         )
+
+    def take(self, entry: Entry) -> None:
+        """Put in the entry, in place of what was said of this reading before."""
+        self.entries[entry.observation] = entry
+        self.changed = True
+        if self.by_instant is not None:
+            self.by_instant.setdefault(entry.instant, set()).add(entry.observation)
 
 
 def rule_of(flag: Resource) -> str | None:
@@ -109,9 +125,8 @@ class Line:
             return
         if self.active is None:
             self.active = self._open()
-        if known is None or known.extension != entry.extension:
-            self.active.entries[entry.observation] = entry
-            self.active.changed = True
+        if known is None or not says_the_same(known, entry):
+            self.active.take(entry)
 
     def drop(self, observation: str, *, fresh: bool = False) -> None:
         """The reading is normal, or no longer counts: whatever was said of it is taken back."""

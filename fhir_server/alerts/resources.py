@@ -10,7 +10,7 @@ from typing import Any
 
 from fhir_server.alerts import vocabulary as v
 from fhir_server.alerts.desk import RULE_SYSTEM
-from fhir_server.alerts.explanation import Entry, without_readings
+from fhir_server.alerts.explanation import Entry, complete, without_readings
 from rules.plans import Plan, Text
 
 Resource = dict[str, Any]
@@ -63,7 +63,8 @@ def _shortened(entries: Sequence[Entry]) -> Iterable[Entry]:
     """A Flag that nobody attends to grows with every reading: only the first and the latest entries list the
     readings they looked at. The Flag's earlier versions keep what is left out."""
     for position, entry in enumerate(entries):
-        yield without_readings(entry) if 0 < position < len(entries) - _FULLY_EXPLAINED else entry
+        few = 0 < position < len(entries) - _FULLY_EXPLAINED
+        yield without_readings(entry) if few else complete(entry)
 
 
 _FULLY_EXPLAINED = 10
@@ -162,7 +163,8 @@ _COMMUNICATION = "http://terminology.hl7.org/CodeSystem/communication-category"
 
 def care_teams(plans: Sequence[Plan]) -> list[Resource]:
     """The care teams of these plans, each once."""
-    return list({str(team["reference"]): team for plan in plans for team in plan.care_teams}.values())
+    teams = [team for plan in plans for team in plan.care_teams]
+    return [team for i, team in enumerate(teams) if team not in teams[:i]]
 
 
 def _based_on(plans: Sequence[Plan]) -> list[Resource]:

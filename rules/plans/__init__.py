@@ -1,7 +1,7 @@
 """Care plans as rules: thresholds read from Goals, compiled to Python, held against readings."""
 
 from rules.plans.explain import rule_text, verdict_text
-from rules.plans.judge import Technical, Verdict, judge
+from rules.plans.judge import Series, Technical, Verdict, judge, judge_in
 from rules.plans.plan import Plan, in_force, read_plan
 from rules.plans.reading import JUDGED, Reading, codes_of, instant, readings, time_of, units_of
 from rules.plans.rule import Rule, make_rules
@@ -17,6 +17,7 @@ __all__ = [
     "Problem",
     "Reading",
     "Rule",
+    "Series",
     "Technical",
     "Text",
     "Threshold",
@@ -27,6 +28,7 @@ __all__ = [
     "in_force",
     "instant",
     "judge",
+    "judge_in",
     "make_rules",
     "read_goal",
     "read_plan",

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import sha256
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 from rules.plans.zone import Zone
@@ -97,7 +97,7 @@ def compile_shape(shape: Shape) -> Compiled:
     source = ast.unparse(module) + "\n"
     name = f"<varde rule {shape.kind} {sha256(source.encode()).hexdigest()[:12]}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    namespace: dict[str, Any] = {"bisect_left": bisect_left, "median": median, "mean": mean}
+    namespace: dict[str, Any] = {"bisect_left": bisect_left, "median": median}
     exec(compile(ast.parse(source), name, "exec"), namespace)  # noqa: S102 - the text is ours, see above
     return Compiled(namespace["rule"], source)
 
@@ -155,7 +155,7 @@ def _baseline(k: int, zone: ZoneShape, end: str) -> str:
         "min": f"min({window})",
         "max": f"max({window})",
         "median": f"median({window})",
-        "mean": f"mean({window})",
+        "mean": f"sum({window}) / len({window})",
         "first": "values[j]",
         "previous": "values[i - 1]",
     }[zone.baseline or ""]

@@ -18,8 +18,8 @@ _BASELINES = {
     "mean": Text("gjennomsnitt", "mean"),
     "first": Text("første", "first"),
     "previous": Text("forrige", "previous"),
-    "goal": Text("utgangsverdi", "baseline"),
 }
+_GOAL = Text("utgangsverdien", "baseline")
 
 
 def verdict_text(verdict: Verdict) -> Text:
@@ -83,22 +83,35 @@ def _difference(verdict: Verdict, zone: Zone, difference: Decimal, base: Decimal
     t, unit, color = zone.threshold, _unit(verdict), ZONES[zone.threshold.zone]
     rose = difference > 0
     limit_value = (zone.high if rose else zone.low) or Decimal(0)
-    limit = quantity(limit_value, "%" if t.percent else unit)
-    size, start, value = quantity(abs(difference), unit), quantity(base, unit), _value(verdict)
+    limit = quantity(limit_value, "%") if t.percent else _size(limit_value, base, unit, False)
+    size, start, value = _size(abs(difference), base, unit, t.percent), quantity(base, unit), _value(verdict)
     verb = Text("høyere", "higher") if rose else Text("lavere", "lower")
     origin = _origin(t, rose)
     return Text(
-        f"{t.label} {value.nb} er {size.nb} {verb.nb} enn {origin.nb} {start.nb}; "
+        f"{t.label} {value.nb} er {size.nb} {verb.nb} enn {origin.nb}, {start.nb}; "
         f"{color.nb} grense er {limit.nb}",
-        f"{t.label} {value.en} is {size.en} {verb.en} than {origin.en} {start.en}; "
+        f"{t.label} {value.en} is {size.en} {verb.en} than the {origin.en}, {start.en}; "
         f"the {color.en} limit is {limit.en}",
     )
 
 
+def _size(difference: Decimal, base: Decimal, unit: str, percent: bool) -> Text:
+    """A difference. That of two percentages is in percentage points, lest 6 % be taken for a part of them."""
+    if unit == "%":
+        points = number(difference)
+        size = Text(f"{points.nb} prosentpoeng", f"{points.en} percentage points")
+    else:
+        size = quantity(difference, unit)
+    if percent and base:
+        part = quantity(round(difference * 100 / abs(base), 1), "%")
+        return Text(f"{size.nb} ({part.nb})", f"{size.en} ({part.en})")
+    return size
+
+
 def _origin(t: Threshold, rose: bool) -> Text:
-    baseline = _BASELINES[t.baseline or ("min" if rose else "max")]
-    if t.window is None or t.baseline == "goal":
-        return baseline if t.baseline == "goal" else baseline + Text("måling", "reading")
+    baseline = _BASELINES.get(t.baseline or ("min" if rose else "max"), _GOAL)
+    if t.window is None or t.baseline in ("goal", "previous"):
+        return _GOAL if t.baseline == "goal" else baseline + Text("måling", "reading")
     within = t.window.text
     return baseline + Text(f"siste {within.nb}", f"in the last {within.en}")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from rules.plans.plan import in_force
@@ -56,31 +57,68 @@ def judge(rule: Rule, reading: Reading, others: Sequence[Reading], units: Units)
     Never raises: what goes wrong is a Technical of the verdict. Readings that are copies of one another (same
     time and value) count once; others that carry no comparable value are passed over.
     """
+    return judge_in(rule, reading, Series(rule, others, units))
+
+
+class Series:
+    """Readings on record as one rule sees them: those that it can compare, copies once, in order of time."""
+
+    def __init__(self, rule: Rule, found: Iterable[Reading], units: Units) -> None:
+        self.units = units
+        kept: dict[tuple[int, Decimal], Reading] = {}
+        for reading in found if rule.looks_back else ():
+            # where the plan gives per cent alone, each reading is in its own unit at first (see `_in_unit`)
+            value = _value_in(reading, rule.unit or reading.unit, units)
+            if value is not None:
+                kept.setdefault((reading.time, value), reading)
+        ordered = sorted(kept.items(), key=_moment)
+        self.times = [time for (time, _), _ in ordered]
+        self.values = [value for (_, value), _ in ordered]
+        self.readings = [reading for _, reading in ordered]
+        self.mixed = not rule.unit and len({reading.unit for reading in self.readings}) > 1
+
+    def before(self, rule: Rule, time: int) -> tuple[int, int]:
+        """What a window ending at `time` may contain, as indices into the series."""
+        end = bisect_right(self.times, time)
+        start = bisect_left(self.times, rule.start(time), 0, end)
+        return max(0, min(start, end - rule.count_back - 1)), end
+
+
+def _moment(item: tuple[tuple[int, Decimal], Reading]) -> int:
+    return item[0][0]
+
+
+def judge_in(rule: Rule, reading: Reading, series: Series) -> Verdict:
+    """As `judge`, of one of many readings of the same series."""
     try:
-        return _judge(rule, reading, others, units)
+        return _judge(rule, reading, series)
     except Exception as error:  # promise 2: a failing rule loses nothing and hides nothing
         failed = type(error).__name__
         text = Text(f"regelen feilet ({failed})", f"the rule failed ({failed})")
         return Verdict(rule, reading, None, technical=(Technical("failed", text),))
 
 
-def _judge(rule: Rule, reading: Reading, others: Sequence[Reading], units: Units) -> Verdict:
+def _judge(rule: Rule, reading: Reading, series: Series) -> Verdict:
     rule = _of_plans_in_force(rule, reading.time)
     if not rule.zones:
         return Verdict(rule, reading, None)
     if reading.value is None:
         return _not_judged(rule, reading, "value", reading.why or _NO_VALUE)
     unit = rule.unit or reading.unit
-    value = _value_in(reading, unit, units)
-    if value is None:
-        return _not_judged(rule, reading, "unit", _unit_text(reading.unit, unit))
+    value = _value_in(reading, unit, series.units)
+    if value is None or (not rule.unit and rule.has_unitless_bound and not _is_plain_number(unit)):
+        return _not_judged(rule, reading, "unit", _unit_text(reading.unit, rule.unit))
     if reading.comparator and rule.kind in ("relative", "change"):
         return _not_judged(rule, reading, "comparator", _COMPARATOR)
-    series = _series(reading, value, others, unit, units) if rule.looks_back else [(value, reading)]
-    verdict = _verdict(rule, series, reading)
+    verdict = _verdict(rule, _up_to(rule, reading, value, series), reading)
     if reading.comparator in ("<", "<=", ">", ">=") and rule.kind == "absolute":
         return _bounded(rule, verdict, reading, value)
     return verdict
+
+
+def _is_plain_number(unit: str) -> bool:
+    """Whether a bound that names no unit can mean values in this one: a score, a count."""
+    return unit in ("", "1") or (unit.startswith("{") and unit.endswith("}"))
 
 
 def _of_plans_in_force(rule: Rule, time: int) -> Rule:
@@ -108,30 +146,35 @@ def _value_in(reading: Reading, unit: str, units: Units) -> Decimal | None:
     return value.next_plus() if reading.comparator == ">" else value
 
 
-def _series(
-    reading: Reading, value: Decimal, others: Sequence[Reading], unit: str, units: Units
-) -> list[tuple[Decimal, Reading]]:
-    """All comparable readings in order of time, copies once; the judged one is in it as itself."""
-    known = {(reading.time, value)}
-    series = [(value, reading)]
-    for other in others:
-        if other.reference == reading.reference or (converted := _value_in(other, unit, units)) is None:
-            continue
-        if (other.time, converted) not in known:
-            known.add((other.time, converted))
-            series.append((converted, other))
-    # the judged reading comes last among those of its own instant, so that it sees them
-    series.sort(key=lambda pair: (pair[1].time, pair[1] is reading))
-    return series
+_Seen = tuple[list[int], list[Decimal], list[Reading]]
 
 
-def _verdict(rule: Rule, series: list[tuple[Decimal, Reading]], reading: Reading) -> Verdict:
-    values = [value for value, _ in series]
-    times = [other.time for _, other in series]
-    i = next(k for k, (_, other) in enumerate(series) if other is reading)
+def _up_to(rule: Rule, reading: Reading, value: Decimal, series: Series) -> _Seen:
+    """Times, values and readings up to the judged one, the last of its instant, which sees the others."""
+    if not rule.looks_back:
+        return [reading.time], [value], [reading]
+    if series.mixed:
+        series = _in_unit(rule, reading.unit, series)
+    first, end = series.before(rule, reading.time)
+    times, values, seen = series.times[first:end], series.values[first:end], series.readings[first:end]
+    for i in reversed(range(bisect_left(times, reading.time), len(times))):
+        # itself, a copy that it speaks for, or another value of the same Observation
+        if values[i] == value or seen[i].reference == reading.reference:
+            del times[i], values[i], seen[i]
+    return [*times, reading.time], [*values, value], [*seen, reading]
+
+
+def _in_unit(rule: Rule, unit: str, series: Series) -> Series:
+    """The series for a rule of per cent alone, which has no unit of its own, in the unit of one reading."""
+    return Series(replace(rule, unit=unit), series.readings, series.units)
+
+
+def _verdict(rule: Rule, seen: _Seen, reading: Reading) -> Verdict:
+    times, values, readings = seen
+    i = len(times) - 1
     starts = [w.start(reading.time) if (w := zone.threshold.window) else 0 for zone in rule.zones]
     zone, measured, base, first, missing = rule.compiled.function(times, values, i, starts, rule.numbers)
-    looked_at = tuple(other for _, other in series[first : i + 1])
+    looked_at = tuple(readings[first:])
     technical = tuple(Technical("baseline", _no_baseline(rule.zones[k]), passing=True) for k in missing)
     return Verdict(
         rule, reading, rule.zones[zone] if zone >= 0 else None, measured, base, looked_at, technical
@@ -141,7 +184,7 @@ def _verdict(rule: Rule, series: list[tuple[Decimal, Reading]], reading: Reading
 def _bounded(rule: Rule, near: Verdict, reading: Reading, value: Decimal) -> Verdict:
     """`<70` may be anything below: certain is the milder of what the nearest and the farthest value give."""
     far = -_FAR if reading.comparator in ("<", "<=") else _FAR
-    farthest = _verdict(rule, [(far, reading)], reading)
+    farthest = _verdict(rule, ([reading.time], [far], [reading]), reading)
     if farthest.color == near.color:
         return near
     certain = min((near, farthest), key=lambda v: ("green", "yellow", "red").index(v.color))
@@ -162,6 +205,16 @@ _COMPARATOR = Text(
 
 def _unit_text(given: str, expected: str) -> Text:
     given, expected = given[:40], expected[:40]
+    if not expected:
+        return Text(
+            f"grensen mangler enhet, og målingen er i «{given}»",
+            f"the bound has no unit, and the reading is in '{given}'",
+        )
+    if not given:
+        return Text(
+            f"målingen mangler enhet, og kan ikke sammenlignes med grensens enhet «{expected}»",
+            f"the reading has no unit and cannot be compared with the bound's unit '{expected}'",
+        )
     return Text(
         f"målingens enhet «{given}» kan ikke sammenlignes med grensens enhet «{expected}»",
         f"the reading's unit '{given}' cannot be compared with the bound's unit '{expected}'",
@@ -169,8 +222,9 @@ def _unit_text(given: str, expected: str) -> Text:
 
 
 def _no_baseline(zone: Zone) -> Text:
-    window = zone.threshold.window.text if zone.threshold.window else Text("", "")
+    window = zone.threshold.window
+    within = Text(f" siste {window.text.nb}", f" in the last {window.text.en}") if window else Text("", "")
     return Text(
-        f"utgangsverdi mangler: ingen tidligere måling å sammenligne med {window.nb}".strip(),
-        f"the baseline is missing: no earlier reading to compare with {window.en}".strip(),
+        f"utgangsverdi mangler: ingen tidligere måling{within.nb} å sammenligne med",
+        f"the baseline is missing: no earlier reading{within.en} to compare with",
     )

@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/careplan.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,9 +61,22 @@ def read_plan(
         start=_start(care_plan),
         thresholds=tuple(thresholds),
         problems=tuple(problems),
-        care_teams=tuple(team for team in _listed(care_plan, "careTeam") if "reference" in team),
+        care_teams=tuple(_care_teams(care_plan)),
         advice=_advice(care_plan),
     )
+
+
+def _care_teams(care_plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Who is told: the plan's care teams; of a contained one, which nobody else can look up, the members."""
+    contained = {f"#{team.get('id')}": team for team in _listed(care_plan, "contained")}
+    for team in _listed(care_plan, "careTeam"):
+        known = contained.get(str(team.get("reference")))
+        if known is None:
+            yield team
+        for participant in _listed(known, "participant") if known else ():
+            member = participant.get("member")
+            if isinstance(member, dict) and not str(member.get("reference")).startswith("#"):
+                yield member
 
 
 def _goals(

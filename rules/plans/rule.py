@@ -43,6 +43,11 @@ class Rule:
         return 0 if 0 in asked else max(asked)
 
     @property
+    def has_unitless_bound(self) -> bool:
+        """Whether a zone has bounds that are neither in a unit nor per cent of a baseline."""
+        return any(not (zone.threshold.percent or zone.threshold.unit) for zone in self.zones)
+
+    @property
     def looks_back(self) -> bool:
         """Whether other readings than the one judged matter."""
         return self.kind != "absolute"

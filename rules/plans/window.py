@@ -30,6 +30,15 @@ _NAMES = {
     "mo": Text("måneder", "months"),
     "a": Text("år", "years"),
 }
+_NAMES_OF_ONE = {
+    "s": Text("sekund", "second"),
+    "min": Text("minutt", "minute"),
+    "h": Text("time", "hour"),
+    "d": Text("døgn", "day"),
+    "wk": Text("uke", "week"),
+    "mo": Text("måned", "month"),
+    "a": Text("år", "year"),
+}
 MAX_DAYS = 3660
 
 
@@ -67,7 +76,8 @@ class Window:
     @property
     def text(self) -> Text:
         shown = f"{self.value.normalize():f}"
-        return Text(f"{shown.replace('.', ',')} {_NAMES[self.unit].nb}", f"{shown} {_NAMES[self.unit].en}")
+        name = (_NAMES_OF_ONE if self.value == 1 else _NAMES)[self.unit]
+        return Text(f"{shown.replace('.', ',')} {name.nb}", f"{shown} {name.en}")
 
 
 @lru_cache(maxsize=4096)

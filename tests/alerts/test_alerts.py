@@ -752,3 +752,81 @@ class TestOddButPossible:
         assert ward.zones() == ["red", "technical"]
         technical = next(flag for flag in ward.flags() if zone_of(flag) == "technical")
         assert details_of(technical) == ids
+
+
+class TestWhoIsTold:
+    def test_members_of_a_care_team_that_the_plan_contains(self, ward):
+        plan = care_plan(*YELLOW_RED, careTeam=[{"reference": "#own"}])
+        team = {"resourceType": "CareTeam", "id": "own"}
+        plan["contained"].append({**team, "participant": [{"member": {"reference": "Practitioner/nurse"}}]})
+        ward.put(plan)
+        ward.read(SPO2, 85, "2026-11-20")
+        assert len(ward.messages("Practitioner/nurse")) == 1
+
+    def test_a_care_team_known_by_its_identifier_alone(self, ward):
+        team = {"identifier": {"system": "urn:oid:2.16.578.1.12.4.1.4.102", "value": "4208723"}}
+        ward.plan(*YELLOW_RED, careTeam=[team])
+        ward.read(SPO2, 85, "2026-11-20")
+        (message,) = [m for m in ward.found("Communication", patient="p") if team in m["recipient"]]
+        assert message["priority"] == "asap"
+
+
+class TestUnitsLeftOut:
+    def unitless(self, **bounds):
+        bare = target(WEIGHT, **bounds)
+        for bound in bare["detailRange"].values():
+            del bound["unit"], bound["system"], bound["code"]
+        return bare
+
+    def test_of_a_bound_cannot_be_guessed_from_the_reading(self, ward):
+        ward.plan(self.unitless(high=100))
+        ward.read(WEIGHT, 180, "2026-11-20", unit="[lb_av]")
+        assert "grensen mangler enhet" in ward.flag()["code"]["text"]
+
+    def test_of_a_score_is_a_plain_number(self, ward):
+        ward.plan(self.unitless(high=20))
+        ward.read(WEIGHT, 21, "2026-11-20", unit="{score}")
+        assert ward.zones() == ["yellow"]
+
+    def test_of_a_reading_is_said(self, ward):
+        ward.plan(target(WEIGHT, high=100))
+        ward.read(WEIGHT, None, "2026-11-20", valueQuantity={"value": 120})
+        assert "målingen mangler enhet" in ward.flag()["code"]["text"]
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("plan", "values", "nb", "en"),
+        [
+            (
+                target(WEIGHT, high=2, kind="change", window="1 d"),
+                (80, 83),
+                "29463-7 83 kg er 3 kg høyere enn laveste siste 1 døgn, 80 kg; gul grense er 2 kg",
+                "29463-7 83 kg is 3 kg higher than the lowest in the last 1 day, 80 kg; "
+                "the yellow limit is 2 kg",
+            ),
+            (
+                target(WEIGHT, high=5, unit="%", kind="relative", baseline="previous", percent=True),
+                (80, 90),
+                "29463-7 90 kg er 10 kg (12,5 %) høyere enn forrige måling, 80 kg; gul grense er 5 %",
+                "29463-7 90 kg is 10 kg (12.5 %) higher than the previous reading, 80 kg; "
+                "the yellow limit is 5 %",
+            ),
+            (
+                target(SPO2, low=-4, kind="relative", baseline="goal", baselineValue="94 %"),
+                (94, 88),
+                "59408-5 88 % er 6 prosentpoeng lavere enn utgangsverdien, 94 %; "
+                "gul grense er −4 prosentpoeng",
+                "59408-5 88 % is 6 percentage points lower than the baseline, 94 %; "
+                "the yellow limit is −4 percentage points",
+            ),
+        ],
+    )
+    def test_of_a_difference(self, ward, plan, values, nb, en):
+        ward.plan(plan)
+        measure = plan["measure"]["coding"][0]["code"]
+        for hour, value in enumerate(values, 8):
+            ward.read(measure, value, f"2026-11-20T{hour:02}:00:00+01:00")
+        texts = [flag["code"] for flag in ward.flags() if zone_of(flag) != "technical"]
+        assert [text["text"] for text in texts] == [nb]
+        assert en in str(texts[0]["_text"])
