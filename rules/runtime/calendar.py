@@ -6,6 +6,7 @@ Years and months go by the calendar: the 31st of a shorter month is its last day
 from __future__ import annotations
 
 from calendar import monthrange
+from datetime import date as civil
 from decimal import ROUND_DOWN, Decimal
 from typing import Final, TypeVar
 
@@ -27,7 +28,8 @@ from rules.runtime.units import CALENDAR, MILLISECONDS, convert_period, period_o
 from rules.runtime.values import Quantity
 
 T = TypeVar("T", Date, DateTime, Time)
-_FINE: Final = ("second", "millisecond")
+_DAYS: Final = {"day": 1, "week": 7}
+_OUTSIDE: Final = "the time would be outside the years 1 to 9999"
 
 
 def add(value: T | None, duration: Quantity | None) -> T | None:
@@ -69,6 +71,8 @@ def shift(value: T, count: int, period: str) -> T:
         count, period = (0 if converted is None else _whole(converted)), own
     if period in ("year", "month"):
         fields = add_months(value.fields, count * (12 if period == "year" else 1))
+    elif period in _DAYS:
+        fields = _add_days(value.fields, count * _DAYS[period])
     else:
         fields = _add_milliseconds(value, count * MILLISECONDS[period])
     return DateTime(fields, value.offset) if isinstance(value, DateTime) else type(value)(fields)
@@ -79,9 +83,17 @@ def add_months(fields: Fields, count: int) -> Fields:
     months = fields[0] * 12 + (fields[1] - 1 if len(fields) > 1 else 0) + count
     year, month = months // 12, months % 12 + 1
     if not 1 <= year <= HIGHEST[0]:
-        raise EvaluationError("the time would be outside the years 1 to 9999")
+        raise EvaluationError(_OUTSIDE)
     day = tuple(min(day, monthrange(year, month)[1]) for day in fields[2:3])
     return (year, *((month,) if len(fields) > 1 else ()), *day, *fields[3:])
+
+
+def _add_days(fields: Fields, count: int) -> Fields:
+    try:
+        day = civil.fromordinal(civil(*fields[:3]).toordinal() + count)
+    except (OverflowError, ValueError):
+        raise EvaluationError(_OUTSIDE) from None
+    return (day.year, day.month, day.day, *fields[3:])
 
 
 def _add_milliseconds(value: Temporal, count: int) -> Fields:
@@ -91,4 +103,4 @@ def _add_milliseconds(value: Temporal, count: int) -> Fields:
     try:
         return moment(milliseconds((*low(value), 0, 0, 0, 0)[:7]) + count)[:known]
     except (OverflowError, ValueError):
-        raise EvaluationError("the time would be outside the years 1 to 9999") from None
+        raise EvaluationError(_OUTSIDE) from None

@@ -5,10 +5,11 @@ https://cql.hl7.org/05-languagesemantics.html#uncertainty
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from rules.runtime.context import current
 from rules.runtime.errors import EvaluationError
@@ -179,40 +180,57 @@ _ORDERS: Final[dict[type, Callable[[Any, Any, str | None], int | None]]] = {
 }
 
 
-def less(left: Any, right: Any, precision: str | None = None) -> bool | None:
-    """Whether left is before right. None where either is null or it cannot be known."""
-    if left is None or right is None:
-        return None
-    if type(left) is Uncertainty or type(right) is Uncertainty:
-        (low, high), (its_low, its_high) = ends(left), ends(right)
-        if less(high, its_low, precision):
-            return True
-        return False if at_most(its_high, low, precision) else None
-    found = order(left, right, precision)
-    return None if found is None else found < 0
+_Answer: TypeAlias = bool | None
+_Bounds: TypeAlias = tuple[Any, Any]
 
 
-def at_most(left: Any, right: Any, precision: str | None = None) -> bool | None:
-    """Whether left is before or the same as right. None where either is null or it cannot be known."""
-    if left is None or right is None:
-        return None
-    if type(left) is Uncertainty or type(right) is Uncertainty:
-        (low, high), (its_low, its_high) = ends(left), ends(right)
-        if at_most(high, its_low, precision):
-            return True
-        return False if less(its_high, low, precision) else None
-    found = order(left, right, precision)
-    return None if found is None else found <= 0
+def _relation(
+    plain: Callable[[Any, Any], bool], of_bounds: Callable[[_Bounds, _Bounds, str | None], _Answer]
+) -> Callable[..., _Answer]:
+    """A comparison of two points (and a precision of times): null where either is, or it cannot be known.
+
+    `plain` compares what Python can, and an order with 0; `of_bounds` values known only within bounds. What
+    can be compared at once is, before anything is called: rules compare readings by the thousand.
+    """
+
+    def relation(left: Any, right: Any, precision: str | None = None) -> _Answer:
+        kind = type(left)
+        if kind is type(right) and precision is None:
+            if kind in PLAIN:
+                return plain(left, right)
+            if kind is Quantity:
+                if left.unit == right.unit:
+                    return plain(left.value, right.value)
+            elif kind in TIMES and left.offset == right.offset and len(left.fields) == len(right.fields):
+                return plain(left.fields, right.fields)
+        if left is None or right is None:
+            return None
+        if kind is Uncertainty or type(right) is Uncertainty:
+            return of_bounds(ends(left), ends(right), precision)
+        found = order(left, right, precision)
+        return None if found is None else plain(found, 0)
+
+    return relation
 
 
-def same(left: Any, right: Any, precision: str | None = None) -> bool | None:
-    """Whether two points are one. None where either is null or it cannot be known."""
-    if left is None or right is None:
-        return None
-    if type(left) is Uncertainty or type(right) is Uncertainty:
-        (low, high), (its_low, its_high) = ends(left), ends(right)
-        if less(high, its_low, precision) or less(its_high, low, precision):
-            return False
-        return True if same(low, its_high, precision) and same(high, its_low, precision) else None
-    found = order(left, right, precision)
-    return None if found is None else found == 0
+def _less(left: _Bounds, right: _Bounds, precision: str | None) -> _Answer:
+    if less(left[1], right[0], precision):
+        return True
+    return False if at_most(right[1], left[0], precision) else None
+
+
+def _at_most(left: _Bounds, right: _Bounds, precision: str | None) -> _Answer:
+    if at_most(left[1], right[0], precision):
+        return True
+    return False if less(right[1], left[0], precision) else None
+
+
+def _same(left: _Bounds, right: _Bounds, precision: str | None) -> _Answer:
+    if less(left[1], right[0], precision) or less(right[1], left[0], precision):
+        return False
+    return True if same(left[0], right[1], precision) and same(left[1], right[0], precision) else None
+
+
+less: Final = _relation(operator.lt, _less)
+at_most: Final = _relation(operator.le, _at_most)
+same: Final = _relation(operator.eq, _same)
