@@ -49,13 +49,18 @@ class DatabaseFile:
         """Whether the connection is to the file that the path leads to; OSError if it leads nowhere."""
         return self._stat() == connection.identity
 
-    def connect(self, *, reader: bool = False) -> Connection:
-        """A connection to the existing file: one that has gone away is not silently made anew."""
+    def connect(self, *, reader: bool = False, patient: bool = True) -> Connection:
+        """A connection to the existing file: one that has gone away is not silently made anew.
+
+        One that is not patient fails at once where another would wait for a lock.
+        """
         identity = self._stat()
         connection = self._connect("rw")
         connection.identity = identity
         try:
             connection.execute("SELECT 1 FROM version LIMIT 1").fetchone()
+            if not patient:
+                connection.execute("PRAGMA busy_timeout = 0")
             if reader:
                 connection.execute("PRAGMA query_only = 1")
         except BaseException:
