@@ -17,12 +17,13 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from fhir_server import log, metrics
 from fhir_server.errors import FhirError, Issue, operation_outcome
 from fhir_server.exchange import Service
 from fhir_server.http import BASE, Fhir
+from fhir_server.instants import http_date
 from fhir_server.preconditions import ANY
 from fhir_server.settings import VERSION, Settings
 from fhir_server.store.base import Store, T, Transaction
@@ -43,9 +44,26 @@ class Varde(FastAPI):
     fhir: Fhir
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        inside = scope["type"] == "http" and (path == BASE or path.startswith(f"{BASE}/"))
-        await (self.fhir if inside else super().__call__)(scope, receive, send)
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        path = scope["path"]
+        inside = path == BASE or path.startswith(f"{BASE}/")
+        await (self.fhir if inside else super().__call__)(scope, receive, _dated(send))
+
+
+def _dated(send: Send) -> Send:
+    """Answers with the time they are sent at; uvicorn's is up to a second old, and before Last-Modified.
+
+    https://www.rfc-editor.org/rfc/rfc9110#section-8.8.2.1
+    """
+
+    async def send_dated(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"date", http_date(time.time_ns() // 1000).encode())]
+        await send(message)
+
+    return send_dated
 
 
 def from_environment() -> Varde:

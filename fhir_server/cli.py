@@ -113,6 +113,7 @@ def _run(settings: Settings) -> None:
         "log_config": None,
         "access_log": False,
         "server_header": False,
+        "date_header": False,  # the application's own is of the moment
         "timeout_graceful_shutdown": 10,
     }
     if settings.workers == 1:

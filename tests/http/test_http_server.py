@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 
 import httpx
 import pytest
@@ -81,6 +82,16 @@ def test_the_log_says_what_was_done_but_not_to_whom(tmp_path, free_port):
     assert requests[0].keys() >= {"method", "route", "status", "ms", "request_id", "timestamp"}
     assert requests[0]["route"] == "/fhir/{type}/{id}"
     assert any(line["request_id"] == "my-request-1" for line in requests)
+
+
+def test_an_answer_is_not_dated_before_what_it_shows(tmp_path, free_port):
+    with serving(tmp_path, free_port) as (url, _):
+        for _ in range(20):
+            time.sleep(0.06)
+            headers = httpx.post(f"{url}/fhir/Patient", json=PATIENT).headers
+            assert len(headers.get_list("date")) == 1
+            assert parsedate_to_datetime(headers["date"]) >= parsedate_to_datetime(headers["last-modified"])
+        assert len(httpx.get(f"{url}/health/live").headers.get_list("date")) == 1
 
 
 def test_several_workers_answer_for_one_store(tmp_path, free_port):
