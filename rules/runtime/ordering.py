@@ -195,14 +195,20 @@ def _relation(
 
     def relation(left: Any, right: Any, precision: str | None = None) -> _Answer:
         kind = type(left)
-        if kind is type(right) and precision is None:
+        if kind is type(right):
             if kind in PLAIN:
                 return plain(left, right)
-            if kind is Quantity:
-                if left.unit == right.unit:
-                    return plain(left.value, right.value)
-            elif kind in TIMES and left.offset == right.offset and len(left.fields) == len(right.fields):
-                return plain(left.fields, right.fields)
+            if kind in TIMES:
+                if (
+                    precision is None
+                    and left.offset == right.offset
+                    and len(left.fields) == len(right.fields)
+                ):
+                    return plain(left.fields, right.fields)
+                found = order_times(left, right, precision)
+                return None if found is None else plain(found, 0)
+            if kind is Quantity and left.unit == right.unit:
+                return plain(left.value, right.value)
         if left is None or right is None:
             return None
         if kind is Uncertainty or type(right) is Uncertainty:
