@@ -138,9 +138,6 @@ class Line:
                 del episode.entries[observation]
                 episode.changed = True
 
-    def has(self, observation: str) -> bool:
-        return self.active is not None and observation in self.active.entries
-
     def resolve(self) -> None:
         """The active Flag has done its work and becomes inactive."""
         if self.active:
