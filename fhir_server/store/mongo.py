@@ -54,6 +54,7 @@ class MongoStore:
         self._reader = Reader(database.with_options(read_concern=moment))
         self._database = database
         self._group = Group(MongoLedger(self._client, database), self.name)
+        self._closed = False
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="mongodb-reader")
 
     async def open(self) -> None:
@@ -92,10 +93,13 @@ class MongoStore:
         return self._newest() if query.snapshot is None else query.snapshot
 
     async def _run(self, use: Callable[[], T]) -> T:
+        if self._closed:
+            raise FhirError("unavailable", "The store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._threads, _translated, use)
 
     async def close(self) -> None:
         await self._group.close()
+        self._closed = True
         self._threads.shutdown(wait=True)
         self._client.close()
 

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from fhir_server.errors import FhirError
 from fhir_server.search.query import Query
 from fhir_server.store.base import Chapter, Found, Transaction, Version
 from fhir_server.store.group import Group
@@ -120,13 +121,18 @@ class Readers:
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="sqlite-reader")
         self._own = threading.local()
         self._connections: set[Connection] = set()
+        self._closed = False
 
     async def run(self, use: Callable[[sqlite3.Connection], T]) -> T:
         """The result of use(connection); FhirError("unavailable") for what SQLite or the system refuses."""
+        if self._closed:
+            raise FhirError("unavailable", "The store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._use, use)
 
     async def at_once(self, use: Callable[[sqlite3.Connection], T]) -> T:
         """As run, for a look-up of microseconds: to hand it to a thread would cost it ten times as much."""
+        if self._closed:
+            raise FhirError("unavailable", "The store is closed")
         try:
             return use(self._connection(patient=False))
         except (sqlite3.Error, OSError):
@@ -158,6 +164,7 @@ class Readers:
                 connection.close()
 
     def close(self) -> None:
+        self._closed = True
         self._threads.shutdown(wait=True)
         for connection in self._connections:
             connection.close()

@@ -15,6 +15,7 @@ from fhir_server.store.rows import CURRENT
 from fhir_server.store.sqlite_schema import lay_out
 from fhir_server.store.tree import encodable
 
+CACHE_KIB = 32_768  # for each connection, as it comes to need it
 WAL_PAGES = 4000  # a checkpoint after so many pages of 4 KiB
 
 
@@ -38,12 +39,20 @@ class DatabaseFile:
         Raises sqlite3.Error, OSError or FhirError("unavailable").
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = self._connect("rwc")
+        self.lock()  # workers start together
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            lay_out(connection)
+            connection = self._connect("rwc")
+            try:
+                lay_out(connection)
+                (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            finally:
+                connection.close()
         finally:
-            connection.close()
+            self.unlock()
+        if mode != "wal":
+            raise FhirError(
+                "unavailable", "The database file is on a file system that SQLite's WAL mode cannot use"
+            )
 
     def serves(self, connection: Connection) -> bool:
         """Whether the connection is to the file that the path leads to; OSError if it leads nowhere."""
@@ -79,7 +88,7 @@ class DatabaseFile:
             factory=Connection,
         )
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA cache_size = -32768")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         connection.execute("PRAGMA journal_size_limit = 67108864")

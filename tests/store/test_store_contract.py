@@ -524,6 +524,7 @@ def test_a_closed_store_refuses(desk: Any, another: Callable[[], Store]) -> None
     other = another()
     desk.run(other.open())
     desk.run(other.close())
-    with pytest.raises(FhirError) as refused:
-        desk.run(other.transact(lambda tx: None))
-    assert refused.value.category == "unavailable"
+    for call in (other.transact(lambda tx: None), other.read("Patient", "a"), other.history(), other.check()):
+        with pytest.raises(FhirError) as refused:
+            desk.run(call)
+        assert refused.value.category == "unavailable"

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from fhir_server.errors import FhirError
-from fhir_server.search.query import Query, Values
+from fhir_server.search.query import Match, Or, Query, Test, Values
 from fhir_server.store.base import Store, Transaction, Version
 from fhir_server.store.sqlite import SqliteStore
 
@@ -201,7 +201,30 @@ def test_the_file_of_another_program_is_left_alone(sqlite_desk: Any, tmp_path: P
     with sqlite3.connect(file) as connection:
         connection.execute("CREATE TABLE theirs (x)")
     connection.close()
+    before = file.read_bytes()
     assert "something else" in refused(lambda: sqlite_desk.run(SqliteStore(f"sqlite:///{file}").open()))
+    assert file.read_bytes() == before
+
+
+def test_processes_that_start_together_on_a_new_file(sqlite_url: str) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from fhir_server.store.sqlite import SqliteStore\n"
+        "asyncio.run(SqliteStore(sys.argv[1]).open())\n"
+    )
+    started = [subprocess.Popen([sys.executable, "-c", program, sqlite_url]) for _ in range(6)]
+    assert [each.wait(30) for each in started] == [0] * 6
+
+
+def test_more_values_than_a_statement_holds_are_refused(sqlite_desk: Any) -> None:
+    def query(number: int) -> Query:
+        tests = ((Test("system", "=", "s"), Test("code", "=", str(n))) for n in range(number))
+        return Query("Patient", Or(tuple(Match("token", "identifier", each) for each in tests)))
+
+    assert sqlite_desk.ids(query(4900)) == []
+    with pytest.raises(FhirError) as raised:
+        sqlite_desk.search(query(20_000))
+    assert raised.value.category == "invalid"
 
 
 @pytest.mark.parametrize("url", ["sqlite:///", "sqlite:///:memory:", "sqlite:file.db", "postgres:///x"])
