@@ -17,6 +17,7 @@ from typing import Any
 
 HOST = "127.0.0.1"
 START_SECONDS = 60
+IDLE_SECONDS = 2  # after which the server may have closed a connection
 
 
 class Gone(Exception):
@@ -28,6 +29,7 @@ class Client:
 
     def __init__(self, port: int, *, timeout: float = 60) -> None:
         self._connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
+        self._used = time.monotonic()
 
     def send(
         self, method: str, path: str, body: Any = None, **headers: str
@@ -36,11 +38,14 @@ class Client:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if body is not None:
             sent["Content-Type"] = "application/fhir+json"
+        if time.monotonic() > self._used + IDLE_SECONDS:
+            self.close()
         content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         try:
             self._connection.request(method, path, content, sent)
             answer = self._connection.getresponse()
             text = answer.read()
+            self._used = time.monotonic()
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise Gone(type(error).__name__) from None
