@@ -194,15 +194,29 @@ class Line:
                 flag = resources.ended(flag, episode.status, self.desk.now)
                 close_tasks(self.desk, flag, "completed")
             self.desk.save(flag)
+            if not episode.told and self.category == "reading":
+                self._report_over(flag, worst, zone)
             return
         self.desk.save(flag)
         if SEVERITY[zone] > SEVERITY.get(episode.told, -1):
             self._tell(flag, worst, zone)
+            self._advise(flag, worst, zone)
         if not episode.told:
-            task = resources.new_task(self.desk.new_id(), flag, zone, worst.text, self.plans, self.desk.now)
-            self.desk.save(task)
+            self.desk.save(self._new_task(flag, worst, zone))
         elif zone != episode.told:
             self._set_priority(flag, zone, worst)
+
+    def _report_over(self, flag: Resource, worst: Entry, zone: str) -> None:
+        """A day's readings in one bundle, or a late one: raised and resolved in one commit.
+
+        The team is told all the same, as if the readings had come one by one; what the patient should have
+        done then is not said now.
+        """
+        self._tell(flag, worst, zone)
+        self.desk.save({**self._new_task(flag, worst, zone), "status": "completed"})
+
+    def _new_task(self, flag: Resource, worst: Entry, zone: str) -> Resource:
+        return resources.new_task(self.desk.new_id(), flag, zone, worst.text, self.plans, self.desk.now)
 
     def _take_back(self, episode: Episode) -> None:
         """Nothing is left that the Flag was raised for: it was an error, and speaks for no reading any more.
@@ -224,6 +238,9 @@ class Line:
             desk.new_id(), flag, entry, zone, self.plans, desk.now, to=team, category="alert", text=entry.text
         )
         desk.save(alert)
+
+    def _advise(self, flag: Resource, entry: Entry, zone: str) -> None:
+        desk = self.desk
         for plan, text in self.advice(entry) if self.advice else ():
             note = resources.message(
                 desk.new_id(),

@@ -369,7 +369,9 @@ class TestLateAmendedAndRepeated:
         ward.read(SPO2, 89, "2026-11-17")
         assert ward.zones() == []
         assert len(ward.flags("inactive")) == 1
-        assert ward.messages() == []
+        assert len(ward.messages()) == 1
+        assert ward.messages("Patient/p") == []
+        assert ward.tasks() == [("completed", "urgent")]
 
     def test_a_reading_made_worse_after_a_person_closed_its_alert_opens_a_new_one(self, ward):
         ward.plan(*YELLOW_RED)
@@ -402,6 +404,18 @@ class TestABundle:
         (explained,) = explanations(ward.flag())
         assert len(explained["reading"]) == 3
         assert len(ward.messages()) == 1
+
+    def test_of_a_whole_day_tells_the_team_what_was_over_before_it_came(self, ward):
+        ward.plan(*YELLOW_RED)
+        times = ("08", "10", "12", "14")
+        values = (89, 95, 95, 95)
+        self.bundle(
+            ward, *((SPO2, v, f"2026-11-21T{t}:00:00+01:00") for v, t in zip(values, times, strict=True))
+        )
+        assert ward.zones() == []
+        assert ward.messages() == ["59408-5 89 % er under gul grense 90 %"]
+        assert ward.messages("Patient/p") == []
+        assert ward.tasks() == [("completed", "urgent")]
 
     def test_of_a_batch_raises_one_flag_too(self, ward):
         ward.plan(*YELLOW_RED)

@@ -200,10 +200,9 @@ def _flags(history: Sequence[Put], current: dict[str, Resource], findings: Findi
     for rule, flags in _active_rules(history):
         findings.doubled.append(f"{rule} had {flags} active Flags at once")
     messages, tasks = _about(current)
-    for name, raised in _raised(history).items():
+    for name, (raised, advised) in _raised(history).items():
         flag = current[name]
-        for category, said in (("alert", True), ("instruction", category_of(flag) == "reading")):
-            wanted = raised if said else 0
+        for category, wanted in (("alert", raised), ("instruction", advised)):
             _count(f"{category} about {name}", messages[name, category], wanted, findings)
         own = tasks[name]
         _count(f"Task of {name}", len(own), min(raised, 1), findings)
@@ -239,17 +238,21 @@ def _active_rules(history: Sequence[Put]) -> Iterator[tuple[str, int]]:
     return ((rule, flags) for rule, flags in worst.items() if flags > 1)
 
 
-def _raised(history: Sequence[Put]) -> dict[str, int]:
-    """How often each Flag became more severe while it was active. 0: it was over when it was raised, by
-    normal readings that had come before a late one."""
+def _raised(history: Sequence[Put]) -> dict[str, tuple[int, int]]:
+    """How often each Flag became more severe: of that the team is told, and while it is active the patient.
+
+    One that was over when it was raised, by normal readings that had come before a late one, is told to the
+    team alone; a technical one that was is told to nobody.
+    """
     severity: dict[str, int] = {}
-    raised: dict[str, int] = {}
+    raised: dict[str, tuple[int, int]] = {}
     for put in history:
         if put.type == "Flag" and put.resource:
-            now = SEVERITY[zone_of(put.resource)]
-            raised.setdefault(put.name, 0)
-            if put.resource["status"] == "active" and now > severity.get(put.name, -1):
-                raised[put.name] += 1
+            now, active = SEVERITY[zone_of(put.resource)], put.resource["status"] == "active"
+            reading = category_of(put.resource) == "reading"
+            team, patient = raised.setdefault(put.name, (0, 0))
+            if now > severity.get(put.name, -1) and (active or (reading and put.name not in severity)):
+                raised[put.name] = team + 1, patient + (active and reading)
             severity[put.name] = now
     return raised
 
