@@ -19,6 +19,7 @@ from fhir_server.store.rows import CURRENT, DAY, patient_key
 from fhir_server.store.tree import All, Leaf, Regular, Tests, implied, kind, successor
 
 MISSING = -(2**63) + 1  # moment of a timeline row whose resource has no date: a primary key takes no NULL
+NEAR = 20_000
 EVERYBODY = -1  # in place of a patient's key
 VARIABLES = 10_000  # SQLite allows three times as many, but no statement longer than a million bytes
 
@@ -180,12 +181,14 @@ class Walk:
         )
         return f"(VALUES {', '.join(f'({row})' for row in rows)}) AS x"
 
-    def dated(self, rest: Sequence[Regular]) -> Walk:
+    def dated(self, rest: Sequence[Regular], near: bool = False) -> Walk:
         """With the bounds that conditions on times set for a walk in the order of moments or of commits.
 
         A row that ends after x begins after x less the longest extent that the patient (or anybody) has.
         """
-        if self.access.index == "version_type":
+        if near:
+            self.where.append(f"v.seq <= {NEAR}")
+        elif self.access.index == "version_type":
             self._recent(rest)
         if self.access.order != "moment":
             return self
@@ -202,14 +205,15 @@ class Walk:
         return self
 
     def _recent(self, rest: Sequence[Regular]) -> None:
-        """Begin a walk in the order of commits where conditions on _lastUpdated can first hold."""
-        for test in _tests_of(rest, "resource", "_lastUpdated"):
-            if test.column == "updated" and test.op in (">", ">=", "="):
-                self.where.append(
-                    f"v.seq >= (SELECT coalesce(min(u.seq), {CURRENT}) FROM version AS u"
-                    f" INDEXED BY version_updated WHERE u.type = {self.s.name(self.s.type)}"
-                    f" AND u.updated {test.op} {self.s.bind(test.value)})"
-                )
+        """Begin a walk in the order of commits where conditions on times can first hold."""
+        s = self.s
+        for leaf, test in recent(self.query, rest):
+            rows = f"version AS u INDEXED BY version_updated WHERE u.type = {s.name(s.type)}"
+            if leaf.table == "date":
+                rows = f"date AS u INDEXED BY date_high WHERE u.param = {s.param(leaf.param)}"
+            bound = f"u.{test.column} {test.op} {s.bind(test.value)}"
+            first = f"SELECT coalesce(min(u.seq), {CURRENT}) FROM {rows} AND {bound}"
+            self.where.append(f"v.seq >= ({first})")
 
     def ordered(self, missing: bool) -> list[str]:
         """Restrict the walk to what is behind query.after; returns the key it is ordered by besides seq."""
@@ -253,6 +257,28 @@ class Walk:
         return f"{select} FROM {source} WHERE {' AND '.join(where)}"
 
 
+def tries(query: Query, path: Path, access: Access) -> tuple[bool, ...]:
+    """Whether to walk only the first NEAR commits (True), all of them (False), or all if those do not do.
+
+    Where a search is bounded below in time, what it asks for may be the newest: to read all that is older
+    would cost far more than to look up where the newer begins, and that far more than a page of the oldest.
+    """
+    late = access.index == "version_type" and recent(query, path.rest)
+    return (True, False) if late else (False,)
+
+
+def recent(query: Query, rest: Sequence[Regular]) -> list[tuple[Leaf, Test]]:
+    """Tests that bound the time of every match below; none behind a cursor, which bounds it already."""
+    columns = {"date": "high", "resource": "updated"}
+    return [
+        (node, test)
+        for node in (rest if query.after is None else ())
+        if isinstance(node, Leaf) and node.table in columns
+        for test in _tests_of([node], node.table, node.param)
+        if test.column == columns[node.table] and test.op in (">", ">=", "=")
+    ]
+
+
 def _tests_of(rest: Sequence[Regular], table: str, param: str) -> list[Test]:
     """The tests of a parameter that every match passes."""
     return [
@@ -294,14 +320,21 @@ def count(query: Query, path: Path, snapshot: int, at_most: int | None) -> tuple
 
 
 def page(
-    query: Query, path: Path, access: Access, snapshot: int, limit: int, *, missing: bool = False
+    query: Query,
+    path: Path,
+    access: Access,
+    snapshot: int,
+    limit: int,
+    *,
+    missing: bool = False,
+    near: bool = False,
 ) -> tuple[str, list[Any]]:
     """The first matches of one access in the search's order behind query.after: COLUMNS, then the sort keys.
 
-    `missing`: of a walk by date, only those without a date, which come last.
+    `missing`: of a walk by date, only those without a date, which come last. `near`: see tries.
     """
     s = Statement(query)
-    walk = Walk(s, query, access).dated(path.rest)
+    walk = Walk(s, query, access).dated(path.rest, near)
     if path.natural:
         keys = walk.ordered(missing)
         down = " DESC" if query.sort and query.sort[0].descending else ""

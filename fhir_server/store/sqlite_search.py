@@ -28,8 +28,13 @@ def find(connection: sqlite3.Connection, query: Query, snapshot: int) -> Found:
     for missing in _phases(query, path, tree):
         of_phase: list[tuple[Any, ...]] = []
         for access in path.accesses:
-            statement = sql.page(query, path, access, snapshot, limit - len(rows), missing=missing)
-            of_phase += connection.execute(*statement).fetchall()
+            for near in sql.tries(query, path, access):
+                number = limit - len(rows)
+                page = sql.page(query, path, access, snapshot, number, missing=missing, near=near)
+                found = connection.execute(*page).fetchall()
+                if len(found) == number:
+                    break
+            of_phase += found
         rows += of_phase if len(path.accesses) == 1 else _merged(query, of_phase)
         if len(rows) >= limit:
             break
@@ -66,7 +71,9 @@ def plan(connection: sqlite3.Connection, query: Query, snapshot: int) -> list[st
     path = choose(query, tree, wanted(query.sort), sizes)
     for missing in _phases(query, path, tree):
         for access in path.accesses:
-            explained(sql.page(query, path, access, snapshot, query.count + 1, missing=missing))
+            for near in sql.tries(query, path, access):
+                limit = query.count + 1
+                explained(sql.page(query, path, access, snapshot, limit, missing=missing, near=near))
     if path.accesses:
         explained(sql.count(query, choose(query, tree, "", sizes), snapshot, None))
     return lines

@@ -176,6 +176,7 @@ def probe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     """Both ways in which SQLite is asked: as if the data were small, and as if it were large."""
     monkeypatch.setattr(paths, "PROBE", request.param)
     monkeypatch.setattr(sql, "PROBE", request.param)
+    monkeypatch.setattr(sql, "NEAR", request.param)
     yield
 
 
