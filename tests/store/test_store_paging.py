@@ -63,18 +63,16 @@ def test_pages_are_a_snapshot_while_others_write(
             await other.transact(lambda tx, of=(id, values, turn % 9): put_next(tx, "Flag", *of))
 
     async def follow() -> list[Version]:
+        page = await desk.store.search(query)  # the snapshot, before anybody writes
         noise = asyncio.create_task(disturb())
-        asked = query
-        found: list[Version] = []
-        while True:
-            page = await desk.store.search(asked)
-            found += page.versions
-            if page.next is None:
-                break
+        found = list(page.versions)
+        while page.next is not None:
             asked = Query(
                 query.type, query.where, query.sort, query.count, query.patient, page.next, page.snapshot
             )
             await asyncio.sleep(0.02)
+            page = await desk.store.search(asked)
+            found += page.versions
         noise.cancel()
         await asyncio.gather(noise, return_exceptions=True)
         again = Query(query.type, query.where, query.sort, 1000, query.patient, None, page.snapshot)
