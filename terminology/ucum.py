@@ -12,8 +12,6 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-SYSTEM = "http://unitsofmeasure.org"
-
 # dimension -> unit -> (factor, offset) to the dimension's base: base = value * factor + offset.
 # tests/rules/test_ucum.py holds every pair to the library's answer.
 _EVERYDAY: dict[str, dict[str, tuple[str, str]]] = {

@@ -10,6 +10,7 @@ from functools import lru_cache
 from fhir_server.alerts.desk import Desk
 from fhir_server.alerts.observed import Change, is_about
 from fhir_server.resource_json import decode_stored
+from fhir_server.store.base import Span
 from rules.plans import JUDGED, Coding, Reading, Rule, Series, Verdict, judge_in, readings, time_of
 from terminology import ucum
 
@@ -117,9 +118,7 @@ def _nearest(
     ask = count + 4
     while True:
         newest, oldest = (ask, None) if since is None else (None, ask)
-        bodies = desk.tx.timeline(
-            patient, _texts(codes), since=since, until=until, newest=newest, oldest=oldest, own=own
-        )
+        bodies = desk.tx.timeline(patient, _texts(codes), Span(since, until, newest, oldest), own=own)
         found = _parsed(bodies, patient, codes)
         beyond = [reading for reading in found if reading.time not in (since, until)]
         if len(bodies) < ask or all(len(Series(rule, beyond, ucum).times) >= count for rule in rules):
@@ -136,7 +135,7 @@ def _read(
     until: int | None,
     own: bool = False,
 ) -> list[Reading]:
-    bodies = desk.tx.timeline(patient, _texts(codes), since=since, until=until, own=own)
+    bodies = desk.tx.timeline(patient, _texts(codes), Span(since, until), own=own)
     return _parsed(bodies, patient, codes)
 
 

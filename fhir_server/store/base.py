@@ -52,6 +52,23 @@ STAMPED = ("Patient", "CarePlan", "Goal", "Flag")
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Moments in [since, until] (microseconds; None: no bound).
+
+    `newest` or `oldest`: only that many from that end.
+    """
+
+    since: int | None = None
+    until: int | None = None
+    newest: int | None = None
+    oldest: int | None = None
+
+    @property
+    def limit(self) -> int | None:
+        return self.newest if self.newest is not None else self.oldest
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """A page of a search. `next` is the cursor to put into Query.after, None on the last page."""
 
@@ -85,23 +102,12 @@ class Transaction(Protocol):
     def search(self, query: Query) -> tuple[Version, ...]:
         """The first query.count current matches in the query's order."""
 
-    def timeline(
-        self,
-        patient: str,
-        codes: Sequence[str],
-        *,
-        since: int | None = None,
-        until: int | None = None,
-        newest: int | None = None,
-        oldest: int | None = None,
-        own: bool = True,
-    ) -> list[bytes]:
+    def timeline(self, patient: str, codes: Sequence[str], span: Span, *, own: bool = True) -> list[bytes]:
         """The bodies of current Observations in the patient's compartment with such a `combo-code`.
 
-        Those whose moment is in [since, until] (microseconds); `newest` or `oldest`: only that many from that
-        end. In no particular order. Without `own`, what this work put itself may be missing: that spares the
-        store from making it findable half-way. A search could say the same; every reading asks this, so it is
-        one range of an index.
+        Those whose moment is in the span, in no particular order. Without `own`, what this work put itself may
+        be missing: that spares the store from making it findable half-way. A search could say the same; every
+        reading asks this, so it is one range of an index.
         """
 
     def heads(self, patient: str, types: Sequence[str]) -> tuple[Head, ...]:

@@ -22,7 +22,7 @@ from pymongo.write_concern import WriteConcern
 
 from fhir_server.errors import FhirError
 from fhir_server.search.query import Query, Values
-from fhir_server.store.base import STAMPED, Head, Version
+from fhir_server.store.base import STAMPED, Head, Span, Version
 from fhir_server.store.group import Conflict, Spoilt, Work
 from fhir_server.store.mongo_document import document
 from fhir_server.store.mongo_document import version as stored
@@ -264,21 +264,10 @@ class MongoTransaction:
         ledger = self._ledger
         return tuple(ledger.guarded(lambda: ledger.reader.heads(patient, types)))
 
-    def timeline(
-        self,
-        patient: str,
-        codes: Sequence[str],
-        *,
-        since: int | None = None,
-        until: int | None = None,
-        newest: int | None = None,
-        oldest: int | None = None,
-        own: bool = True,
-    ) -> list[bytes]:
+    def timeline(self, patient: str, codes: Sequence[str], span: Span, *, own: bool = True) -> list[bytes]:
         self._see(("Observation",), patient, own=own)
         ledger = self._ledger
-        ends = (since, until, newest, oldest)
-        return ledger.guarded(lambda: ledger.reader.timeline(patient, codes, *ends))
+        return ledger.guarded(lambda: ledger.reader.timeline(patient, codes, span))
 
     def stamp(self, patient: str) -> tuple[int, ...]:
         ledger = self._ledger

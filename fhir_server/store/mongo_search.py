@@ -10,7 +10,7 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from fhir_server.search.query import Query
-from fhir_server.store.base import Chapter, Found, Head, Version
+from fhir_server.store.base import Chapter, Found, Head, Span, Version
 from fhir_server.store.cursor import check_cursor, phases
 from fhir_server.store.mongo_document import version
 from fhir_server.store.mongo_query import bounded, count, page, sort_fields, timeline
@@ -58,11 +58,9 @@ class Reader:
         """By type of STAMPED, the seq of the last change to what the patient has of it."""
         return self.stamps.find_one({"_id": patient}, session=self.session) or {}
 
-    def timeline(self, patient: str, codes: Sequence[str], *ends: int | None) -> list[bytes]:
-        """As Transaction.timeline; `ends`: since, until, newest, oldest."""
-        since, until, newest, oldest = ends
-        limit = newest if newest is not None else oldest
-        stages = timeline(patient, codes, since, until, newest is not None, limit)
+    def timeline(self, patient: str, codes: Sequence[str], span: Span) -> list[bytes]:
+        """As Transaction.timeline."""
+        stages = timeline(patient, codes, span.since, span.until, span.newest is not None, span.limit)
         found = self.versions.aggregate(stages, session=self.session)
         return [bytes(row["body"]) for row in found]
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 from fhir_server.errors import FhirError
 from fhir_server.search.query import Query, Values
 from fhir_server.store import sqlite_patient
-from fhir_server.store.base import STAMPED, Head, Version
+from fhir_server.store.base import STAMPED, Head, Span, Version
 from fhir_server.store.group import Conflict, Work
 from fhir_server.store.rows import tidy
 from fhir_server.store.sqlite_file import Connection, DatabaseFile, current, newest, numbered, unavailable
@@ -193,22 +193,10 @@ class SqliteTransaction:
         self._see((query.type,))
         return self._ledger.guarded(lambda connection: find(connection, query, self._ledger.seq)).versions
 
-    def timeline(
-        self,
-        patient: str,
-        codes: Sequence[str],
-        *,
-        since: int | None = None,
-        until: int | None = None,
-        newest: int | None = None,
-        oldest: int | None = None,
-        own: bool = True,
-    ) -> list[bytes]:
+    def timeline(self, patient: str, codes: Sequence[str], span: Span, *, own: bool = True) -> list[bytes]:
         self._see(("Observation",), patient, own=own)
         return self._ledger.guarded(
-            lambda connection: sqlite_patient.timeline(
-                connection, patient, codes, since, until, newest, oldest
-            )
+            lambda connection: sqlite_patient.timeline(connection, patient, codes, span)
         )
 
     def heads(self, patient: str, types: Sequence[str]) -> tuple[Head, ...]:

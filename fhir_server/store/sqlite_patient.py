@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from functools import lru_cache
 
-from fhir_server.store.base import STAMPED, Head
+from fhir_server.store.base import STAMPED, Head, Span
 from fhir_server.store.rows import CURRENT, patient_key
 from fhir_server.store.sql import MISSING
 
@@ -36,24 +36,16 @@ def stamp(connection: sqlite3.Connection, patient: str) -> tuple[int, ...]:
     return tuple(stamps.get(type, 0) for type in STAMPED)
 
 
-def timeline(
-    connection: sqlite3.Connection,
-    patient: str,
-    codes: Sequence[str],
-    since: int | None,
-    until: int | None,
-    newest: int | None,
-    oldest: int | None,
-) -> list[bytes]:
+def timeline(connection: sqlite3.Connection, patient: str, codes: Sequence[str], span: Span) -> list[bytes]:
     """Bodies of current Observations with these codes and moments, from one end only so many."""
-    limit = newest if newest is not None else oldest
-    low = MISSING + 1 if since is None else since
-    high = CURRENT if until is None else until
+    limit, newest_first = span.limit, span.newest is not None
+    low = MISSING + 1 if span.since is None else span.since
+    high = CURRENT if span.until is None else span.until
     shared = (patient_key(patient), low, high, -1 if limit is None else limit, patient)
-    rows = connection.execute(_timeline(len(codes), newest is not None), (*shared, *codes)).fetchall()
+    rows = connection.execute(_timeline(len(codes), newest_first), (*shared, *codes)).fetchall()
     found = {row[1]: row for row in rows}  # an Observation may be in the walks of two codes
     if limit is not None and len(found) > limit:
-        return [body for *_, body in sorted(found.values(), reverse=newest is not None)[:limit]]
+        return [body for *_, body in sorted(found.values(), reverse=newest_first)[:limit]]
     return [body for *_, body in found.values()]
 
 

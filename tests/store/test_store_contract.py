@@ -10,7 +10,7 @@ import pytest
 
 from fhir_server.errors import FhirError
 from fhir_server.search.query import And, Match, Not, Or, Query, Sort, Test, Values
-from fhir_server.store.base import Store, Transaction, Version
+from fhir_server.store.base import Span, Store, Transaction, Version
 
 
 def token(param: str, code: str, system: str = "") -> Values:
@@ -370,7 +370,7 @@ def test_the_timeline_is_what_a_search_would_say(desk: Any, observation: Callabl
     desk.delete("Observation", "o11")
 
     def ids(*codes: str, **ends: int) -> set[str]:
-        bodies = desk.transact(lambda tx: tx.timeline("p1", codes, **ends))
+        bodies = desk.transact(lambda tx: tx.timeline("p1", codes, Span(**ends)))
         assert len(bodies) == len(set(bodies))
         return {body.split(b'"id":"')[1].split(b'"')[0].decode() for body in bodies}
 
@@ -392,7 +392,7 @@ def test_a_timeline_without_its_own_shows_nothing_that_it_replaced(
     def work(tx: Transaction) -> list[bytes]:
         put_next(tx, "Observation", "o1", observation("p1", "weight", 100, 1))
         put_next(tx, "Observation", "o3", observation("p1", "pulse", 300, 3))
-        return tx.timeline("p1", ["pulse"], own=False)
+        return tx.timeline("p1", ["pulse"], Span(), own=False)
 
     bodies = desk.transact(work)
     assert not any(b'"id":"o1"' in body for body in bodies)
@@ -408,7 +408,7 @@ def test_a_work_sees_what_the_works_before_it_in_its_group_put(
         def run(tx: Transaction) -> tuple[int, int, int]:
             query = Query("Observation", has_code("code", "pulse"), count=1000)
             seen = (
-                len(tx.timeline("p1", ["pulse"], own=False)),
+                len(tx.timeline("p1", ["pulse"], Span(), own=False)),
                 len(tx.search(query)),
                 len(tx.heads("p1", ["Observation"])),
             )
