@@ -105,9 +105,9 @@ class Transaction(Protocol):
     def timeline(self, patient: str, codes: Sequence[str], span: Span, *, own: bool = True) -> list[bytes]:
         """The bodies of current Observations in the patient's compartment with such a `combo-code`.
 
-        Those whose moment is in the span, in no particular order. Without `own`, what this work put itself may
-        be missing: that spares the store from making it findable half-way. A search could say the same; every
-        reading asks this, so it is one range of an index.
+        Those whose moment is in the span, in no particular order. Without `own`, what this work put itself
+        may be missing: that spares the store from making it findable half-way. A search could say the same;
+        every reading asks this, so it is one range of an index.
         """
 
     def heads(self, patient: str, types: Sequence[str]) -> tuple[Head, ...]:
