@@ -49,6 +49,8 @@ class Head:
 
 # What is asked of a patient at every reading, and must not cost a search each time.
 STAMPED = ("Patient", "CarePlan", "Goal", "Flag")
+# What rules are made of besides: of no patient, and asked for together with the above.
+DEFINING = ("Library", "PlanDefinition", "ValueSet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,8 @@ class Transaction(Protocol):
 
     def stamp(self, patient: str) -> tuple[int, ...]:
         """For each type of STAMPED the seq of the last version that came into the patient's compartment,
-        changed in it or left it; 0 where there was none. Equal stamps mean that nothing has changed."""
+        changed in it or left it; then for each type of DEFINING the seq of the last version of any resource
+        of that type. 0 where there was none. Equal stamps mean that nothing has changed."""
 
     def put(self, version: Version, values: Values | None) -> Version:
         """Store a version (`seq` is ignored and assigned) as the current one; values None when deleted.

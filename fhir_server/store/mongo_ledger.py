@@ -22,7 +22,7 @@ from pymongo.write_concern import WriteConcern
 
 from fhir_server.errors import FhirError
 from fhir_server.search.query import Query, Values
-from fhir_server.store.base import STAMPED, Head, Span, Version
+from fhir_server.store.base import DEFINING, STAMPED, Head, Span, Version
 from fhir_server.store.group import Conflict, Spoilt, Work
 from fhir_server.store.mongo_document import document
 from fhir_server.store.mongo_document import version as stored
@@ -35,6 +35,7 @@ COMMIT_SECONDS = 10.0  # how long a commit whose outcome is unknown is asked for
 SIGN_IN_SECONDS = 60.0
 STUCK_SECONDS = 2.0  # after so long somebody is taken to have died with the next commit in hand
 DUPLICATE_KEY = 11000
+EVERYBODY = ""  # in place of a patient's id, which is never empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,14 +271,18 @@ class MongoTransaction:
         return ledger.guarded(lambda: ledger.reader.timeline(patient, codes, span))
 
     def stamp(self, patient: str) -> tuple[int, ...]:
+        own, shared = self._stamps(patient), self._stamps(EVERYBODY)
+        return tuple([own.get(type, 0) for type in STAMPED] + [shared.get(type, 0) for type in DEFINING])
+
+    def _stamps(self, whose: str) -> Document:
         ledger = self._ledger
-        if patient not in ledger.stamps:
-            ledger.stamps[patient] = ledger.guarded(lambda: ledger.reader.stamp(patient))
-        stamps = dict(ledger.stamps[patient])
+        if whose not in ledger.stamps:
+            ledger.stamps[whose] = ledger.guarded(lambda: ledger.reader.stamp(whose))
+        stamps = dict(ledger.stamps[whose])
         for put in ledger.puts:
-            if patient in put.patients:
+            if whose in put.patients:
                 stamps[put.version.type] = put.version.seq
-        return tuple(stamps.get(type, 0) for type in STAMPED)
+        return stamps
 
     def put(self, version: Version, values: Values | None) -> Version:
         ledger = self._ledger
@@ -294,12 +299,14 @@ class MongoTransaction:
         )
         made = document(numbered, found_by)
         patients = {made["patient"], before["patient"] if before else None} - {None}
+        if version.type not in STAMPED:
+            patients = {EVERYBODY} if version.type in DEFINING else set()
         put = Put(
             numbered,
             made,
             found_by.extent if found_by else 0,
             before["_id"] if before else None,
-            frozenset(patients if version.type in STAMPED else ()),
+            frozenset(patients),
         )
         ledger.seq += 1
         ledger.puts.append(put)

@@ -55,7 +55,7 @@ class Reader:
         return heads
 
     def stamp(self, patient: str) -> Document:
-        """By type of STAMPED, the seq of the last change to what the patient has of it."""
+        """By type, the seq of the last change to what the patient (or everybody) has of it."""
         return self.stamps.find_one({"_id": patient}, session=self.session) or {}
 
     def timeline(self, patient: str, codes: Sequence[str], span: Span) -> list[bytes]:

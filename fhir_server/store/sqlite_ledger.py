@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 from fhir_server.errors import FhirError
 from fhir_server.search.query import Query, Values
 from fhir_server.store import sqlite_patient
-from fhir_server.store.base import STAMPED, Head, Span, Version
+from fhir_server.store.base import DEFINING, STAMPED, Head, Span, Version
 from fhir_server.store.group import Conflict, Work
 from fhir_server.store.rows import tidy
 from fhir_server.store.sqlite_file import Connection, DatabaseFile, current, newest, numbered, unavailable
@@ -204,7 +204,7 @@ class SqliteTransaction:
         return self._ledger.guarded(lambda connection: sqlite_patient.heads(connection, patient, types))
 
     def stamp(self, patient: str) -> tuple[int, ...]:
-        self._see(STAMPED)
+        self._see((*STAMPED, *DEFINING))
         return self._ledger.guarded(lambda connection: sqlite_patient.stamp(connection, patient))
 
     def put(self, version: Version, values: Values | None) -> Version:

@@ -8,9 +8,9 @@ import sqlite3
 from collections.abc import Sequence
 from functools import lru_cache
 
-from fhir_server.store.base import STAMPED, Head, Span
+from fhir_server.store.base import DEFINING, STAMPED, Head, Span
 from fhir_server.store.rows import CURRENT, patient_key
-from fhir_server.store.sql import MISSING
+from fhir_server.store.sql import EVERYBODY, MISSING
 
 _NAME = "(SELECT id FROM name WHERE text = {})"
 _COMBO_CODE = _NAME.format("'Observation combo-code'")
@@ -30,10 +30,10 @@ def heads(connection: sqlite3.Connection, patient: str, types: Sequence[str]) ->
 
 
 def stamp(connection: sqlite3.Connection, patient: str) -> tuple[int, ...]:
-    """The patient's stamps in the order of STAMPED."""
-    rows = connection.execute("SELECT type, seq FROM stamp WHERE patient = ?", (patient_key(patient),))
-    stamps = dict(rows.fetchall())
-    return tuple(stamps.get(type, 0) for type in STAMPED)
+    """The patient's stamps in the order of STAMPED, and everybody's in that of DEFINING."""
+    whose = (patient_key(patient), EVERYBODY)
+    stamps = dict(connection.execute("SELECT type, seq FROM stamp WHERE patient IN (?, ?)", whose).fetchall())
+    return tuple(stamps.get(type, 0) for type in (*STAMPED, *DEFINING))
 
 
 def timeline(connection: sqlite3.Connection, patient: str, codes: Sequence[str], span: Span) -> list[bytes]:

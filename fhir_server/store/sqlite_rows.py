@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from fhir_server.store.base import STAMPED, Version
+from fhir_server.store.base import DEFINING, STAMPED, Version
 from fhir_server.store.rows import CURRENT, DAY, TIMELINE, Tidy, patient_key
 from fhir_server.store.sql import EVERYBODY, MISSING
 
@@ -124,6 +124,8 @@ def _consequences(put: Put, number: Callable[[str], int]) -> Iterator[Statement]
         if put.before is not None:  # the patient that it was of notices too
             former = "SELECT patient_key, ?, ? FROM version WHERE seq = ? AND patient_key IS NOT NULL"
             yield f"{_STAMP} {former}{_LATEST}", (version.type, version.seq, put.before)
+    if version.type in DEFINING:
+        yield f"{_STAMP} VALUES (?, ?, ?){_LATEST}", (EVERYBODY, version.type, version.seq)
     if values is not None and values.extent > DAY:
         for whose in (EVERYBODY, EVERYBODY if key is None else key):
             longest = "ON CONFLICT DO UPDATE SET extent = max(extent, excluded.extent)"
