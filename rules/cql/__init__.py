@@ -10,10 +10,20 @@ from __future__ import annotations
 
 from rules.cql import compiler
 from rules.cql.library import Library
+from rules.cql.needs import Needs, needs
 from rules.language.errors import CompileError, Diagnostic
 from rules.runtime.errors import EvaluationError
 
 compile = compiler.compile
 load_elm = compiler.load_elm
 
-__all__ = ["CompileError", "Diagnostic", "EvaluationError", "Library", "compile", "load_elm"]
+__all__ = [
+    "CompileError",
+    "Diagnostic",
+    "EvaluationError",
+    "Library",
+    "Needs",
+    "compile",
+    "load_elm",
+    "needs",
+]

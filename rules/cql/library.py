@@ -72,7 +72,7 @@ class Library:
         parameters: values by name, of this library, or as "Library.Parameter" of an included one.
         now: the start of the evaluation, a CQL DateTime, a datetime with a zone or ISO text.
         valuesets: codes by canonical URL, or a function of a ValueSet. units: see rules.runtime.units.
-        message: receives what the Message operator says.
+        message: receives what the Message operator says. steps: how much work it may be, in rounds of loops.
         """
         return self._run({name: self.compiled.functions[name] for name in self.defines}, **given)
 
@@ -86,8 +86,9 @@ class Library:
         valuesets: ValueSets | None = None,
         units: Units | None = None,
         message: Callable[[Message], None] | None = None,
+        steps: int = MOST_STEPS,
     ) -> dict[str, Any]:
-        state = State(self.compiled, parameters or {}, resources)
+        state = State(self.compiled, parameters or {}, resources, steps)
         context = Context(
             now=_moment(now), units=units or TextUnits(), valueset=_finder(valuesets), message=message
         )
@@ -105,14 +106,18 @@ class Library:
 class State:
     """What one evaluation has found so far, by library."""
 
-    __slots__ = ("by_type", "found", "given", "left", "resources", "slots")
+    __slots__ = ("by_type", "found", "given", "left", "resources", "slots", "steps")
 
     def __init__(
-        self, compiled: Compiled, parameters: Mapping[str, Any], resources: Sequence[Mapping[str, Any]]
+        self,
+        compiled: Compiled,
+        parameters: Mapping[str, Any],
+        resources: Sequence[Mapping[str, Any]],
+        steps: int = MOST_STEPS,
     ) -> None:
         self.slots = {library: [UNSET] * count for library, count in compiled.libraries}
         self.given = checked(parameters, self.slots) if parameters else {}
-        self.left = MOST_STEPS
+        self.steps = self.left = steps
         self.resources = resources
         self.found: dict[Retrieve, list[Any]] = {}
         self.by_type: dict[str, list[Any]] | None = None
@@ -137,7 +142,7 @@ class State:
         """Counts the rounds of a query's loops. Raises EvaluationError when they are too many in all."""
         self.left -= steps
         if self.left < 0:
-            raise EvaluationError(f"the evaluation takes more than {MOST_STEPS} steps")
+            raise EvaluationError(f"the evaluation takes more than {self.steps} steps")
 
     def measured(self, value: Any) -> Any:
         """The value. Raises EvaluationError if it is too long a list or text."""
