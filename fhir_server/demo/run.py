@@ -31,7 +31,8 @@ def run(patients: int, days: int, seed: int, port: int, store: str) -> int:
     """Runs the demo; the exit status: 0, 1 when the server failed, 130 when it was interrupted."""
     console = Console(soft_wrap=True)
     # Being told to stop, or losing the terminal, ends the demo as Ctrl-C does: the server is stopped with it.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT is named as well, since whoever starts it in the background has it ignored from the start.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
         with TemporaryDirectory(prefix="varde-demo-") as directory:
