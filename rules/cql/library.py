@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from rules.cql.parameters import checked
 from rules.elm.write import write_library
 from rules.emit.library import UNSET, Compiled
-from rules.emit.retrieve import Retrieve, matching
+from rules.emit.retrieve import Retrieve, matching, merged
 from rules.runtime.context import Context, Message, evaluation
 from rules.runtime.errors import EvaluationError
 from rules.runtime.interval import Interval
 from rules.runtime.ordering import Uncertainty
-from rules.runtime.temporal import DateTime, parse_datetime
+from rules.runtime.temporal import DAY, DateTime, parse_datetime
 from rules.runtime.units import TextUnits, Units
 from rules.runtime.values import Code, Tuple, ValueSet
 from rules.typed.tree import TypedLibrary
@@ -46,11 +46,47 @@ class Library:
 
     @property
     def retrieves(self) -> tuple[Retrieve, ...]:
-        """What the library and those it includes ask of the data, each once."""
-        found = dict.fromkeys(self.compiled.retrieves)
+        """What the library and those it includes ask of the data, merged to as few searches as answer all.
+
+        `period` gives the bounds of those that have `dates`.
+        """
+        return merged(retrieve for compiled in self._all() for retrieve in compiled.retrieves)
+
+    def _all(self) -> tuple[Compiled, ...]:
+        """This library and all it includes, each once."""
+        found = {self.compiled.typed: self.compiled}
         for included in self.compiled.includes.values():
-            found |= dict.fromkeys(Library(included).retrieves)
-        return tuple(found)
+            found |= {compiled.typed: compiled for compiled in Library(included)._all()}
+        return tuple(found.values())
+
+    def period(
+        self,
+        retrieve: Retrieve,
+        *,
+        now: DateTime | datetime | str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> tuple[datetime | None, datetime | None]:
+        """From when to when an evaluation with this clock and these parameters may need what `retrieve` asks
+        for, both included and in UTC; None where it is not limited.
+
+        What is needed has a time (the element `retrieve.dates.path`, with all the moments that it may be: a
+        Period from its start to its end, a day without a zone in any zone) that meets these bounds. They are
+        never narrower than the conditions of the library; a limit that cannot be computed is none.
+        """
+        if retrieve.dates is None:
+            return None, None
+        functions = {compiled.typed: compiled.namespace for compiled in self._all()}
+        state = State(self.compiled, parameters or {}, ())
+
+        def value_of(library: TypedLibrary, name: str) -> Any:
+            try:
+                return functions[library][name](state)
+            except (EvaluationError, RecursionError):
+                return None
+
+        with evaluation(Context(now=_moment(now))):
+            low, high = retrieve.dates.bounds(value_of)
+        return _civil(low), _civil(high)
 
     @property
     def defines(self) -> tuple[str, ...]:
@@ -168,6 +204,13 @@ def _public(value: Any) -> Any:
 
 def _may_hold(value: Any) -> bool:
     return type(value) in (Uncertainty, list, Tuple)
+
+
+def _civil(count: int | None) -> datetime | None:
+    """The moment as Python has it; None beyond its years."""
+    if count is None:
+        return None
+    return datetime.min.replace(tzinfo=UTC) + timedelta(milliseconds=count - DAY)
 
 
 def _moment(now: DateTime | datetime | str | None) -> DateTime | None:

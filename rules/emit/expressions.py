@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from rules.emit.dates import Dates
 from rules.emit.operators import function_of, type_name
 from rules.emit.source import Function, Module, readable
 from rules.language.errors import CompileError, Diagnostic
@@ -87,6 +88,7 @@ class Expressions:
         self.library = library
         self.locals: dict[str, str] = dict(names)
         self.never_null: set[str] = set()
+        self.limited: dict[int, Dates] = {}  # by the id of the Retrieve node
 
     def expression(self, node: Typed) -> str:
         """The Python expression that gives the node's value."""

@@ -63,7 +63,7 @@ def emit(library: TypedLibrary, text: str, includes: Mapping[str, Compiled]) -> 
             if key.startswith(("define_", "function_", "parameter_")) and name in library.includes
         }
     _run(source, lines, _registered(library, text), namespace)
-    return Compiled(library, source, namespace, slots, dict(includes), tuple(module.retrieves))
+    return Compiled(library, source, namespace, slots, dict(includes), tuple(module.asked))
 
 
 def _functions(module: Module, library: TypedLibrary, problems: list[Diagnostic]) -> list[Function]:
@@ -94,7 +94,7 @@ def _functions(module: Module, library: TypedLibrary, problems: list[Diagnostic]
         out = Function(module, head, function.at.line)
         if _attempt(Queries(module, out, library, names), function.body, problems, "return {}"):
             found.append(out)
-    return found
+    return found + [out for _, out in module.limits.values()]
 
 
 def _kept(

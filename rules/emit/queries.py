@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 
+from rules.emit.dates import Dates, Limit, limits
 from rules.emit.elements import Elements
 from rules.emit.expressions import is_data
 from rules.emit.retrieve import Retrieve
+from rules.emit.source import Function
 from rules.model.values import DATA_LISTS
 from rules.runtime import lists, values
 from rules.typed.tree import QueryClauses, Typed
@@ -21,6 +24,8 @@ class Queries(Elements):
         many = any(isinstance(source.type, ListOf) for _, source in clauses.sources)
         outer = dict(self.locals)
         result = self.out.fresh("r")
+        for alias, source in clauses.sources:
+            self._limit(alias, source, clauses.where)
         sources = [self.held(source) for _, source in clauses.sources]
         missing = " or ".join(f"{source} is None" for source in sources)
         with self.out.block(f"if {missing}:"):
@@ -44,6 +49,8 @@ class Queries(Elements):
             return self._call(node)
         outer = dict(self.locals)
         found = self.out.fresh("found")
+        for alias, source in clauses.sources:
+            self._limit(alias, source, clauses.where)
         sources = [self.held(source) for _, source in clauses.sources]
         self.out.add(f"{found} = False")
         known = " and ".join(f"{source} is not None" for source in sources)
@@ -104,6 +111,7 @@ class Queries(Elements):
         return source.op == "Retrieve"
 
     def _relationship(self, alias: str, source: Typed, condition: Typed, negated: bool) -> None:
+        self._limit(alias, source, condition)
         held = self.held(source)
         found, item = self.out.fresh("found"), self.out.fresh("x")
         self.out.add(f"{found} = False")
@@ -182,17 +190,45 @@ class Queries(Elements):
     def _retrieve(self, node: Typed) -> str:
         """Lifted out as data where the codes are written in the library."""
         type_ = node.fields["dataType"]
+        dates = self.limited.get(id(node))
         if "codes" not in node.fields:
-            return f"c.retrieve({self._lifted(Retrieve(type_.name))})"
+            return f"c.retrieve({self._lifted(Retrieve(type_.name), dates)})"
         path, codes = self._path(type_, node.fields["codeProperty"]), node.fields["codes"]
-        lifted = self._lifted(Retrieve(type_.name, path, self._static(codes)))
+        lifted = self._lifted(Retrieve(type_.name, path, self._static(codes)), dates)
         return f"c.retrieve({lifted}, {self.expression(codes)})"
 
-    def _lifted(self, retrieve: Retrieve) -> str:
+    def _lifted(self, retrieve: Retrieve, dates: Dates | None) -> str:
+        """What runs is asked of the data without the dates, which are the condition's to judge."""
+        asked = replace(retrieve, dates=dates)
+        if asked not in self.module.asked:
+            self.module.asked.append(asked)
         if retrieve not in self.module.retrieves:
             self.module.retrieves.append(retrieve)
         number = self.module.retrieves.index(retrieve)
         return self.module.bind(self.module.retrieves[number], f"R{number}")
+
+    def _limit(self, alias: str, source: Typed, condition: Typed | None) -> None:
+        """Notes the dates by which a condition limits what a source retrieves."""
+        found = limits(condition, alias, self.library) if source.op == "Retrieve" else None
+        if found is None:
+            return
+        path, alternatives = found
+        together = [
+            (
+                self.library,
+                tuple(Limit(side, self._closed(value), precision) for side, value, precision in each),
+            )
+            for each in alternatives
+        ]
+        self.limited[id(source)] = Dates(path, tuple(dict.fromkeys(together)))
+
+    def _closed(self, value: Typed) -> str:
+        """The name of a function for an expression that needs only the clock and the parameters."""
+        name = f"limit_{len(self.module.limits)}"
+        out = Function(self.module, f"{name}(c)", value.at.line if value.at else self.out.line)
+        out.add(f"return {type(self)(self.module, out, self.library, {}).expression(value)}")
+        text = tuple(line for line, _ in out.lines[1:])
+        return self.module.limits.setdefault(text, (name, out))[0]
 
     def _path(self, type_: Type, path: str) -> str:
         """The path in the data: a choice is read as the CodeableConcept it may be."""

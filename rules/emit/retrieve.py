@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rules.emit.dates import Dates
 from rules.runtime.clinical import in_value_set
 from rules.runtime.values import Code, Concept, ValueSet
 
@@ -31,11 +32,13 @@ class Retrieve:
 
     `codes` are the Codes, or the ValueSet, if they are known before the evaluation, else None; an empty tuple
     stands for no limit. `path` has the names of the data: `medicationCodeableConcept`, `device.code`.
+    `dates` says that a limited time is enough: `Library.period` gives its bounds for a clock and parameters.
     """
 
     type: str
     path: str | None = None
     codes: tuple[Code, ...] | ValueSet | None = ()
+    dates: Dates | None = None
     wanted: Wanted | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -44,6 +47,52 @@ class Retrieve:
 
     def __hash__(self) -> int:
         return hash((self.type, self.path))
+
+
+def merged(retrieves: Iterable[Retrieve]) -> tuple[Retrieve, ...]:
+    """As few retrieves as answer all of them, in the order in which each is first asked for.
+
+    Two of one type become one where that does not fetch much more: where one answers the other, and where
+    both look for codes at one path and are limited in time, or neither is (the hull of both periods).
+    """
+    found: list[Retrieve] = []
+    for retrieve in retrieves:
+        joined = retrieve
+        at = len(found)
+        for number in reversed(range(len(found))):
+            both = _joined(found[number], joined)
+            if both is not None:
+                joined, at = both, number
+                del found[number]
+        found.insert(at, joined)
+    return tuple(found)
+
+
+def _joined(first: Retrieve, second: Retrieve) -> Retrieve | None:
+    """One retrieve for both, or None where they are better kept apart."""
+    if first.type != second.type:
+        return None
+    for wide, narrow in ((first, second), (second, first)):
+        if _has_all_codes(wide, narrow) and (wide.dates is None or wide.dates == narrow.dates):
+            return wide
+    mine, its = first.codes, second.codes
+    if first.path != second.path or not isinstance(mine, tuple) or not isinstance(its, tuple):
+        return None
+    codes = tuple(dict.fromkeys(mine + its)) if mine and its else ()
+    if first.dates is None and second.dates is None:
+        return Retrieve(first.type, first.path, codes)
+    if first.dates is None or second.dates is None or first.dates.path != second.dates.path:
+        return None
+    alternatives = dict.fromkeys(first.dates.alternatives + second.dates.alternatives)
+    return Retrieve(first.type, first.path, codes, replace(first.dates, alternatives=tuple(alternatives)))
+
+
+def _has_all_codes(wide: Retrieve, narrow: Retrieve) -> bool:
+    if wide.codes == () or (wide.path == narrow.path and wide.codes == narrow.codes):
+        return True
+    mine, its = wide.codes, narrow.codes
+    both = wide.path == narrow.path and isinstance(mine, tuple) and isinstance(its, tuple) and its != ()
+    return both and set(its) <= set(mine)  # type: ignore[arg-type]
 
 
 def codings(resource: Any, path: str) -> Iterator[Any]:

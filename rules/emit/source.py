@@ -23,8 +23,9 @@ class Module:
     def __init__(self) -> None:
         self.namespace: dict[str, Any] = {}
         self.constants: dict[str, str] = {}
-        self.functions: list[Function] = []
+        self.limits: dict[tuple[str, ...], tuple[str, Function]] = {}  # by their text
         self.retrieves: list[Retrieve] = []
+        self.asked: list[Retrieve] = []  # the same, with the dates that limit them
         self._by_object: dict[int, str] = {}
 
     def bind(self, value: Callable[..., Any] | Any, name: str | None = None) -> str:

@@ -151,6 +151,27 @@ def moment(count: int) -> Fields:
     return (day.year, day.month, day.day, hour, minute, second, millisecond)
 
 
+def span(value: Date | DateTime) -> tuple[int | None, int | None]:
+    """The first and the last moment, in UTC, that the value may be in whatever zone; None if unknown.
+
+    Of two values whose spans do not meet, the operators say that the earlier is before the other: unknown
+    fields and offsets, and hours cut off at half an hour's offset, are allowed for.
+    """
+    fields, offset = value.fields, value.offset
+    if not LOWEST[0] < fields[0] < HIGHEST[0]:
+        return None, None  # an offset could lead out of the calendar
+    margin = 0 if offset is not None and len(fields) > _HOUR_AT + 1 else MAX_OFFSET * 60_000
+    if offset is not None and len(fields) == _HOUR_AT + 1:
+        margin = 3_600_000
+    shift = (offset or 0) * 60_000 if len(fields) > _HOUR_AT else 0
+    try:
+        first = milliseconds((fields + LOWEST[len(fields) :])[:7]) - shift
+        last = first if len(fields) == 7 else milliseconds((high(value) + HIGHEST[3:])[:7]) - shift
+    except ValueError:  # fields of no date
+        return None, None
+    return first - margin, last + margin
+
+
 def at_offset(value: Temporal, offset: int) -> Fields:
     """The value's fields as a clock `offset` minutes east of UTC shows them; days and coarser do not move."""
     own, known = value.offset, value.fields

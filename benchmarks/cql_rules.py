@@ -1,0 +1,122 @@
+"""The CQL rules that are measured, the patient that they judge, and the answers that they must give.
+
+Used by `test_bench_cql.py` (pytest-benchmark) and `cql_compare.py` (side by side with the npm engines).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final
+
+NOW: Final = "2026-11-21T10:00:00.000+01:00"
+LOINC, SCT, UCUM = "http://loinc.org", "http://snomed.info/sct", "http://unitsofmeasure.org"
+_CLINICAL: Final = "http://terminology.hl7.org/CodeSystem/condition-clinical"
+
+HEAD: Final = f"""library Rules version '1'
+using FHIR version '4.0.1'
+include FHIRHelpers version '4.0.1'
+
+codesystem "LOINC": '{LOINC}'
+codesystem "SCT": '{SCT}'
+codesystem "Clinical": '{_CLINICAL}'
+code "SpO2": '59408-5' from "LOINC"
+code "Weight": '29463-7' from "LOINC"
+code "COPD": '13645005' from "SCT"
+code "Active": 'active' from "Clinical"
+
+context Patient
+"""
+
+# The newest saturation is below 90 %, and the patient has an active COPD.
+LATEST: Final = """
+define "Latest": Last([Observation: "SpO2"] O sort by (effective as FHIR.dateTime).value)
+define "Active COPD": exists ([Condition: "COPD"] C where C.clinicalStatus ~ "Active")
+define "Rule": "Active COPD" and (("Latest".value as FHIR.Quantity) < 90 '%')
+"""
+
+# Some weight is more than 2 kg above one of the three days before: every reading with every other.
+PAIRS: Final = """
+define "Weights": [Observation: "Weight"] O where O.status in { 'final', 'amended', 'corrected' }
+define "Rule":
+  exists (
+    from "Weights" A, "Weights" B
+    where (A.effective as FHIR.dateTime) after (B.effective as FHIR.dateTime)
+      and (A.effective as FHIR.dateTime) 3 days or less after (B.effective as FHIR.dateTime)
+      and (A.value as FHIR.Quantity) - (B.value as FHIR.Quantity) > 2 'kg'
+  )
+"""
+
+# The weights of the last three days differ by more than 2 kg.
+WINDOW: Final = """
+define "Weights":
+  [Observation: "Weight"] O
+    where (O.effective as FHIR.dateTime) in Interval[Now() - 3 days, Now()]
+    return (O.value as FHIR.Quantity)
+define "Rule": Max("Weights") - Min("Weights") > 2 'kg'
+"""
+
+# As a clinician would write it: the newest against the lightest of the last three days, final readings.
+NEWEST: Final = """
+define "Weights": [Observation: "Weight"] O
+  where O.status in { 'final', 'amended', 'corrected' }
+    and (O.effective as FHIR.dateTime) during Interval[Now() - 3 days, Now()]
+define "Newest": Last("Weights" W sort by (effective as FHIR.dateTime).value)
+define "Rule":
+  (("Newest".value as FHIR.Quantity) - Min("Weights" W return (W.value as FHIR.Quantity))) > 2 'kg'
+"""
+
+CONSTANT: Final = """
+define "Rule": 1 + 1 = 2
+"""
+
+RULES: Final = {"constant": CONSTANT, "latest": LATEST, "pairs": PAIRS, "window": WINDOW, "newest": NEWEST}
+TARGETS: Final = {"latest": 125_000, "pairs": 7_000, "window": 7_000, "newest": 7_000}
+
+
+def text_of(name: str) -> str:
+    return HEAD + RULES[name]
+
+
+def patients() -> dict[str, list[dict[str, Any]]]:
+    """Two patients: of `quiet` no rule holds (so that no loop ends early), of `alarming` every rule does."""
+    return {"quiet": _patient(gain=0.0, saturation=93), "alarming": _patient(gain=2.4, saturation=88)}
+
+
+# Whether each rule holds, by patient.
+ANSWERS: Final = {
+    "quiet": dict.fromkeys(RULES, False) | {"constant": True},
+    "alarming": dict.fromkeys(RULES, True),
+}
+
+
+def _patient(gain: float, saturation: int) -> list[dict[str, Any]]:
+    """A patient with COPD, one saturation, and thirty weights, one every twelve hours."""
+    end = datetime(2026, 11, 21, 8, tzinfo=timezone(timedelta(hours=1)))
+    weights = [round(80 + (n * 7 % 5) * 0.1 + gain * (n == 29), 1) for n in range(30)]
+    return [
+        {"resourceType": "Patient", "id": "p", "birthDate": "1950-01-01"},
+        {
+            "resourceType": "Condition",
+            "id": "c",
+            "clinicalStatus": {"coding": [{"system": _CLINICAL, "code": "active"}]},
+            "code": {"coding": [{"system": SCT, "code": "13645005"}]},
+            "subject": {"reference": "Patient/p"},
+        },
+        _observation("s", "59408-5", end, saturation, "%"),
+        *(
+            _observation(f"w{n}", "29463-7", end - timedelta(hours=12 * (29 - n)), weight, "kg")
+            for n, weight in enumerate(weights)
+        ),
+    ]
+
+
+def _observation(id_: str, code: str, at: datetime, value: float, unit: str) -> dict[str, Any]:
+    return {
+        "resourceType": "Observation",
+        "id": id_,
+        "status": "final",
+        "code": {"coding": [{"system": LOINC, "code": code}]},
+        "subject": {"reference": "Patient/p"},
+        "effectiveDateTime": at.isoformat(timespec="seconds"),
+        "valueQuantity": {"value": value, "unit": unit, "system": UCUM, "code": unit},
+    }
