@@ -3,6 +3,7 @@
 https://hl7.org/fhir/R4/search.html. Parameter types (search/parameters/) write it, adapters render it.
 A leaf says "the resource has a row in this table for which all tests hold"; the meaning of prefixes,
 precision and modifiers is spent before it gets here, so that an adapter compares columns and knows no FHIR.
+Chain and Has say that a local reference leads to, or comes from, another resource.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ TABLES: dict[str, tuple[str, ...]] = {
     "quantity": ("low", "high", "system", "code", "unit"),
     "reference": ("type", "id", "url", "system", "value"),  # local: type+id; absolute: url; identifier
     "uri": ("value",),
+    # a quantity in UCUM in the base unit of its dimension, so that it is found in any unit of it: [low, high]
+    "measure": ("unit", "low", "high"),
+    # the parts of one element, for composite parameters: a token, and whatever the other parts are
+    "composite": ("system", "code", "low", "high", "low2", "high2", "system2", "code2", "text"),
+    "word": ("folded",),  # of what people read: texts of codes (param "code:text"), narratives, contents
 }
 MIN_TIME = -(2**62)
 MAX_TIME = 2**62
@@ -81,7 +87,25 @@ class Not:
     child: Node
 
 
-Node = Match | And | Or | Not
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The resource refers by `param` to a current resource of `type` for which `where` holds."""
+
+    param: str
+    type: str
+    where: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Has:
+    """A current resource of `type` for which `where` holds refers by `param` to the resource."""
+
+    type: str
+    param: str
+    where: Node
+
+
+Node = Match | And | Or | Not | Chain | Has
 
 EVERYTHING = And(())
 NOTHING = Or(())

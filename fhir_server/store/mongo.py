@@ -28,7 +28,7 @@ from fhir_server.store.mongo_search import Document, Reader
 
 T = TypeVar("T")
 READERS = 8
-LAYOUT = 1  # in the document of `commits`
+LAYOUT = 2  # in the document of `commits`
 SNAPSHOT_READS = 13  # the wire version of MongoDB 5.0
 DATABASE = "varde"  # where the URL names none
 

@@ -24,6 +24,7 @@ from fhir_server.errors import FhirError
 from fhir_server.search.query import Query, Values
 from fhir_server.store.base import DEFINING, STAMPED, Head, Span, Version
 from fhir_server.store.group import Conflict, Spoilt, Work
+from fhir_server.store.joins import types
 from fhir_server.store.mongo_document import document
 from fhir_server.store.mongo_document import version as stored
 from fhir_server.store.mongo_search import Document, Reader, extent_id
@@ -256,7 +257,7 @@ class MongoTransaction:
         return ledger.guarded(lambda: ledger.reader.numbered(type, id, version))
 
     def search(self, query: Query) -> tuple[Version, ...]:
-        self._see((query.type,))
+        self._see(types(query))
         ledger = self._ledger
         return ledger.guarded(lambda: ledger.reader.find(query, ledger.seq)).versions
 

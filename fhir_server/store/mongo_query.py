@@ -33,6 +33,7 @@ KEYED = {
     ("reference", "url"): "u",
     ("reference", "value"): "i",
     ("uri", "value"): "v",
+    ("composite", "code"): "c",
 }
 INDEXES = {
     "version": [("type", 1), ("id", 1), ("version", -1)],
@@ -50,6 +51,9 @@ INDEXES = {
     "string_folded": [("type", 1), ("string.p", 1), ("string.folded", 1)],
     "string_exact": [("type", 1), ("string.p", 1), ("string.exact", 1)],
     "uri_value": [("type", 1), ("uri.p", 1), ("uri.value", 1)],
+    "measure_unit": [("type", 1), ("measure.p", 1), ("measure.unit", 1), ("measure.low", 1)],
+    "composite_code": [("type", 1), ("composite.p", 1), ("composite.code", 1), ("composite.low", 1)],
+    "word_folded": [("type", 1), ("word.p", 1), ("word.folded", 1)],
 }
 _DECIMAL128 = Context(prec=34, Emin=-6143, Emax=6144, clamp=1, traps=[])
 

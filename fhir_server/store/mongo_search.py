@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from bson.decimal128 import Decimal128
@@ -10,14 +12,19 @@ from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from fhir_server.search.query import Query
+from fhir_server.store import joins
 from fhir_server.store.base import Chapter, Found, Head, Span, Version
 from fhir_server.store.cursor import check_cursor, phases
 from fhir_server.store.mongo_document import version
-from fhir_server.store.mongo_query import bounded, count, page, sort_fields, timeline
+from fhir_server.store.mongo_query import bounded, condition, count, page, sort_fields, timeline
 from fhir_server.store.rows import CURRENT, DAY
-from fhir_server.store.tree import NEVER, Regular, encodable, regular
+from fhir_server.store.tree import NEVER, All, Join, Leaf, Regular, encodable, joined, regular
 
 Document = dict[str, Any]
+
+# so many versions are fetched at a time, to look at what they are joined with
+SMALLEST = 100
+LARGEST = 1000
 
 
 class Reader:
@@ -67,17 +74,11 @@ class Reader:
     def find(self, query: Query, snapshot: int) -> Found:
         """A page of what was current at the snapshot."""
         check_cursor(query)
-        tree = regular(query)
+        tree = self._resolved(query, snapshot)
         if query.count <= 0 or tree == NEVER:
             return Found((), None, snapshot)
-        extent = self._extent(query, tree)
         limit = query.count + 1
-        rows: list[Document] = []
-        for missing in _phases(query, tree):
-            stages = page(query, tree, snapshot, extent, limit - len(rows), missing=missing)
-            rows += self.versions.aggregate(stages, session=self.session, allowDiskUse=True)
-            if len(rows) >= limit:
-                break
+        rows = list(islice(self._matches(query, tree, snapshot, limit), limit))
         versions = tuple(version({**row, "type": query.type}) for row in rows[: query.count])
         if len(rows) < limit:
             return Found(versions, None, snapshot)
@@ -86,27 +87,130 @@ class Reader:
 
     def total(self, query: Query, snapshot: int, at_most: int | None) -> int:
         """How many match."""
-        tree = regular(query)
+        tree = self._resolved(query, snapshot)
         if tree == NEVER or at_most == 0:
             return 0
+        if any(joins.joins(tree)):
+            found_ones = self._matches(replace(query, sort=()), tree, snapshot, LARGEST)
+            return sum(1 for _ in islice(found_ones, at_most))
         stages = count(query, tree, snapshot, self._extent(query, tree), at_most)
         found = list(self.versions.aggregate(stages, session=self.session))
         return int(found[0]["n"]) if found else 0
 
-    def plan(self, query: Query, snapshot: int) -> list[str]:
-        """What the server says it does for the page and the total, a stage a line."""
-        tree = regular(query)
-        if tree == NEVER:
-            return []
+    def _page(self, query: Query, tree: Regular, snapshot: int, limit: int) -> list[Document]:
+        """The first matches of a tree without joins."""
         extent = self._extent(query, tree)
-        pipelines = [
-            page(query, tree, snapshot, extent, query.count + 1, missing=missing)
-            for missing in _phases(query, tree)
-        ]
+        rows: list[Document] = []
+        for missing in _phases(query, tree):
+            stages = page(query, tree, snapshot, extent, limit - len(rows), missing=missing)
+            rows += self.versions.aggregate(stages, session=self.session, allowDiskUse=True)
+            if len(rows) >= limit:
+                break
+        return rows
+
+    def _matches(self, query: Query, tree: Regular, snapshot: int, limit: int) -> Iterator[Document]:
+        """Matches in order: the first `limit`, and as many more as come with them.
+
+        Where joins lead to many, versions that could match are fetched, and what their joins lead to.
+        """
+        if not any(joins.joins(tree)):
+            yield from self._page(query, tree, snapshot, limit)
+            return
+        weaker, size = joins.relaxed(tree), max(SMALLEST, min(limit, LARGEST))
+        while True:
+            rows = self._page(query, weaker, snapshot, size)
+            seqs = {"_id": {"$in": [row["_id"] for row in rows]}}
+            decided = self._decided(tree, rows, snapshot)
+            found = self.versions.find({"$and": [seqs, condition(decided)]}, {"_id": 1}, session=self.session)
+            good = {row["_id"] for row in found}
+            yield from (row for row in rows if row["_id"] in good)
+            if len(rows) < size:
+                return
+            query = replace(query, after=(*_sort_keys(query, rows[-1]), rows[-1]["_id"]))
+            size = min(2 * size, LARGEST)
+
+    def _decided(self, tree: Regular, rows: Sequence[Document], snapshot: int) -> Regular:
+        """The tree with what its joins come to for these versions."""
+        if not isinstance(tree, Join):
+            if isinstance(tree, Leaf):
+                return tree
+            children = [self._decided(child, rows, snapshot) for child in tree.children]
+            return joined(children, conjunctive=isinstance(tree, All))
+        if tree.reverse:
+            return joins.listed(tree, self._referred(tree, [row["id"] for row in rows], snapshot))
+        seqs = {"_id": {"$in": [row["_id"] for row in rows]}}
+        targets = {
+            each["id"]
+            for row in self.versions.find(seqs, {"reference": 1}, session=self.session)
+            for each in row.get("reference", ())
+            if (each["p"], each["type"]) == (tree.param, tree.type) and each["id"]
+        }
+        among = joins.among(tree, sorted(targets))
+        inner = self._matches(Query(tree.type), among, snapshot, len(targets)) if targets else ()
+        return joins.listed(tree, [row["id"] for row in inner])
+
+    def _referred(self, join: Join, ids: list[str], snapshot: int) -> list[str]:
+        """Those of the ids that a version at the other end of a Has refers to."""
+        first = self._matches(Query(join.type), joins.referring(join, ids), snapshot, LARGEST)
+        rows = list(islice(first, LARGEST))
+        found = set(self._references(join, rows))
+        if len(rows) == LARGEST:  # there may be more, of the others
+            for id in set(ids) - found:
+                one = self._matches(Query(join.type), joins.referring(join, [id]), snapshot, 1)
+                found.update([id] if any(True for _ in one) else ())
+        return [id for id in ids if id in found]
+
+    def _references(self, join: Join, rows: Sequence[Document]) -> Iterator[str]:
+        """The ids that these versions at the other end of a Has refer to."""
+        seqs = {"_id": {"$in": [row["_id"] for row in rows]}}
+        for row in self.versions.find(seqs, {"reference": 1}, session=self.session):
+            for each in row.get("reference", ()):
+                if (each["p"], each["type"]) == (join.param, join.own) and each["id"]:
+                    yield each["id"]
+
+    def _resolved(self, query: Query, snapshot: int) -> Regular:
+        """The tree of the query, with lists of ids for the joins whose other end is few."""
+        return joins.resolve(regular(query), lambda join: self._others(join, snapshot))
+
+    def _others(self, join: Join, snapshot: int) -> list[str] | None:
+        """The ids that a join comes down to, None if it leads to more than FEW versions."""
+        inner, limit = Query(join.type), joins.FEW + 1
+        if join.where == NEVER:
+            return []
+        rows = list(islice(self._matches(inner, join.where, snapshot, limit), limit))
+        if len(rows) == limit:
+            return None
+        return list(self._references(join, rows)) if join.reverse else [row["id"] for row in rows]
+
+    def plan(self, query: Query, snapshot: int) -> list[str]:
+        """What the server says it does for joins, the page and the total, a stage a line."""
         lines: list[str] = []
-        for stages in [*pipelines, count(query, tree, snapshot, extent, None)]:
-            command = {"aggregate": self.versions.name, "pipeline": stages, "cursor": {}}
-            lines += _stages(self.versions.database.command("explain", command, verbosity="queryPlanner"))
+
+        def explained(query: Query, tree: Regular, limit: int) -> None:
+            weaker = joins.relaxed(tree)
+            extent = self._extent(query, weaker)
+            pipelines = [
+                page(query, weaker, snapshot, extent, limit, missing=missing)
+                for missing in _phases(query, weaker)
+            ]
+            for stages in [*pipelines, count(query, weaker, snapshot, extent, None)]:
+                command = {"aggregate": self.versions.name, "pipeline": stages, "cursor": {}}
+                lines.extend(
+                    _stages(self.versions.database.command("explain", command, verbosity="queryPlanner"))
+                )
+
+        def ids(join: Join) -> list[str] | None:
+            if join.where != NEVER:
+                explained(Query(join.type), join.where, joins.FEW + 1)
+            found = self._others(join, snapshot)
+            if found is None:
+                some = joins.referring(join, ["a"]) if join.reverse else joins.among(join, ["a"])
+                explained(Query(join.type), some, LARGEST)
+            return found
+
+        tree = joins.resolve(regular(query), ids)
+        if tree != NEVER:
+            explained(query, tree, query.count + 1)
         return lines
 
     def _extent(self, query: Query, tree: Regular) -> int:

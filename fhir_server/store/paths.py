@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from fhir_server.search.query import Query, Sort, Test
 from fhir_server.store.rows import TIMELINE
-from fhir_server.store.tree import NEVER, All, Leaf, Regular, Tests, conjuncts
+from fhir_server.store.tree import NEVER, All, Join, Leaf, Regular, Tests, conjuncts
 
 PROBE = 1000  # a range with more rows than this is walked in the search's own order or not at all
 BRANCHES = 16  # so many alternatives are walked one by one and merged; more are joined as a list
@@ -21,6 +21,9 @@ INDEXES = {
     "quantity": (("quantity_low", "low"),),
     "reference": (("reference_id", "id"), ("reference_url", "url"), ("reference_value", "value")),
     "uri": (("uri_value", "value"),),
+    "measure": (("measure_unit", "unit"),),
+    "composite": (("composite_code", "code"),),
+    "word": (("word_folded", "folded"),),
 }
 # indexes that leave out the rows in which their column is ""
 PARTIAL = {"reference_url": "url", "reference_value": "value"}
@@ -130,6 +133,8 @@ def _timeline(part: Regular) -> tuple[Access, ...]:
 
 def _accesses(part: Regular) -> tuple[Access, ...]:
     """The index ranges that together hold every match of this condition, () if there are none."""
+    if isinstance(part, Join):  # one that leads to few resources has become a leaf
+        return ()
     if isinstance(part, Leaf):
         if part.absent:
             return ()

@@ -57,7 +57,9 @@ def _distinct(table: str, given: tuple[tuple[Any, ...], ...]) -> list[tuple[Any,
                 for p, low, high, system, code, unit in given
             }
         )
-    return list({row if None not in row else tuple(cell or "" for cell in row) for row in given})
+    return list(
+        {row if None not in row else tuple("" if cell is None else cell for cell in row) for row in given}
+    )
 
 
 @lru_cache(maxsize=10_000)

@@ -1,8 +1,7 @@
-"""Query -> SQL for SQLite: the conditions, and the statement that walks one index range.
+"""Query -> SQL for SQLite: the statement that walks one index range.
 
 https://www.sqlite.org/queryplanner.html. Nothing is left to the planner's statistics: a range names its
-index, CROSS JOIN keeps it outermost, and everything else is a look-up by seq. Decimals are compared as
-doubles, which keeps their order but may find two alike that differ after the sixteenth digit.
+index, CROSS JOIN keeps it outermost, and everything else is a look-up by seq.
 """
 
 # ruff: noqa: S608 - statements are put together from constants; every value is bound
@@ -12,108 +11,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fhir_server.errors import FhirError
 from fhir_server.search.query import Query, Sort, Test
 from fhir_server.store.paths import INDEXES, PARTIAL, PROBE, Access, Path, listable
 from fhir_server.store.rows import CURRENT, DAY, patient_key
-from fhir_server.store.tree import All, Leaf, Regular, Tests, implied, kind, successor
+from fhir_server.store.sql_condition import (
+    NAMED,
+    Statement,
+    balanced,
+    condition,
+    depth,
+    own_rows,
+    tests_of,
+)
+from fhir_server.store.tree import Join, Leaf, Regular, implied, kind
 
 MISSING = -(2**63) + 1  # moment of a timeline row whose resource has no date: a primary key takes no NULL
 NEAR = 20_000
 EVERYBODY = -1  # in place of a patient's key
-VARIABLES = 10_000  # SQLite allows three times as many, but no statement longer than a million bytes
-
-# columns that hold the number of a text in table `name`
-NAMED = {("token", "system"), ("reference", "type"), ("reference", "system"), ("quantity", "system")}
 COLUMNS = "p.seq, w.id, w.version, w.updated, w.method, b.body"
-
-
-class Statement:
-    """The parameters of one SQL statement, numbered as they are bound."""
-
-    def __init__(self, query: Query) -> None:
-        self.type = query.type
-        self.values: list[Any] = []
-        self._names: dict[str, str] = {}
-
-    def bind(self, value: Any) -> str:
-        if len(self.values) == VARIABLES:
-            raise FhirError("invalid", "The search has too many values")
-        self.values.append(value)
-        return f"?{len(self.values)}"
-
-    def name(self, text: str) -> str:
-        """The number of a text that occurs again and again; NULL, which equals nothing, if it never did."""
-        if text not in self._names:
-            self._names[text] = f"(SELECT id FROM name WHERE text = {self.bind(text)})"
-        return self._names[text]
-
-    def param(self, code: str) -> str:
-        return self.name(f"{self.type} {code}")
-
-
-def condition(s: Statement, node: Regular) -> str:
-    """A boolean expression about version v."""
-    if isinstance(node, Leaf):
-        return _leaf(s, node)
-    # the deepest operand first: each level then costs SQLite's parser one place of its hundred
-    children = sorted(node.children, key=_depth, reverse=True)
-    if not children:
-        return "1" if isinstance(node, All) else "0"
-    return _balanced([condition(s, child) for child in children], "AND" if isinstance(node, All) else "OR")
-
-
-def _depth(node: Regular) -> int:
-    return 0 if isinstance(node, Leaf) else 1 + max(map(_depth, node.children), default=0)
-
-
-def _balanced(operands: Sequence[str], operator: str) -> str:
-    """Joined as a tree, since SQLite refuses a chain of a thousand as too deep."""
-    if len(operands) == 1:
-        return operands[0]
-    if len(operands) <= 8:
-        return f"({f' {operator} '.join(operands)})"
-    half = len(operands) // 2
-    return f"({_balanced(operands[:half], operator)} {operator} {_balanced(operands[half:], operator)})"
-
-
-def _leaf(s: Statement, leaf: Leaf) -> str:
-    alias = "v" if leaf.table == "resource" else "t"
-    found = _balanced([_tests(s, alias, leaf.table, tests) for tests in leaf.any_of], "OR")
-    if alias == "t":
-        found = f"EXISTS (SELECT 1 FROM {_own_rows(s, leaf.table, leaf.param)} AND {found})"
-    return f"NOT {found}" if leaf.absent else found
-
-
-def _own_rows(s: Statement, table: str, param: str) -> str:
-    """Rows t of version v: by the key of the table, whatever else a test makes look attractive."""
-    key = f"sqlite_autoindex_{table}_1"
-    return f"{table} AS t INDEXED BY {key} WHERE t.seq = v.seq AND t.param = {s.param(param)}"
-
-
-def _tests(s: Statement, alias: str, table: str, tests: Tests) -> str:
-    return _balanced([_test(s, alias, table, test) for test in tests], "AND") if tests else "1"
-
-
-def _test(s: Statement, alias: str, table: str, test: Test) -> str:
-    column = f"{alias}.{test.column}"
-    if (table, test.column) in NAMED:
-        if test.op == "=":
-            return f"{column} = {s.name(test.value)}"
-        if test.op == "in":
-            texts = ", ".join(s.bind(value) for value in test.value)
-            return f"{column} IN (SELECT id FROM name WHERE text IN ({texts}))"
-        column = f"(SELECT text FROM name WHERE id = {column})"
-    if test.op == "prefix":
-        bound = successor(test.value)
-        below = f" AND {column} < {s.bind(bound)}" if bound else ""
-        return f"({column} >= {s.bind(test.value)}{below})"
-    if test.op == "contains":
-        return f"instr({column}, {s.bind(test.value)}) > 0"
-    number = kind(table, test.column) == "number"
-    if test.op == "in":
-        return f"{column} IN ({', '.join(s.bind(float(v) if number else v) for v in test.value)})"
-    return f"{column} {test.op} {s.bind(float(test.value) if number else test.value)}"
 
 
 class Walk:
@@ -135,8 +50,8 @@ class Walk:
             self.where.append(f"v.patient_key = {s.bind(patient_key(self.query.patient))}")
         if leaf is not None:
             if self.access.index == "version_id":
-                self.where.append(f"v.id IN ({', '.join(s.bind(value) for value in _ids(leaf))})")
-            self.where.append(_balanced([_tests(s, "v", "resource", tests) for tests in leaf.any_of], "OR"))
+                self.where.append(f"v.id IN {s.listed(_ids(leaf))}")
+            self.where.append(balanced([tests_of(s, "v", "resource", tests) for tests in leaf.any_of], "OR"))
         return f"version AS v INDEXED BY {self.access.index}"
 
     def _timeline(self) -> str:
@@ -145,7 +60,7 @@ class Walk:
         self.seq, self.moment = "d.seq", "d.moment"
         self.where.append(f"d.patient = {self.s.bind(patient_key(self.query.patient))}")
         self.where.append(f"d.param = {self.s.param(leaf.param)}")
-        self.where.append(_tests(self.s, "d", "token", leaf.any_of[0]))
+        self.where.append(tests_of(self.s, "d", "token", leaf.any_of[0]))
         return "timeline AS d"
 
     def _rows(self) -> str:
@@ -159,8 +74,8 @@ class Walk:
         column = dict(INDEXES[access.table])[access.index]
         if len(leaf.any_of) > 1 and listable(leaf, column):
             return f"{self._list(leaf)} CROSS JOIN {source}"
-        alternatives = [_tests(s, "d", access.table, implied(tests)) for tests in leaf.any_of]
-        self.where.append(_balanced(alternatives, "OR"))
+        alternatives = [tests_of(s, "d", access.table, implied(tests)) for tests in leaf.any_of]
+        self.where.append(balanced(alternatives, "OR"))
         return source
 
     def _list(self, leaf: Leaf) -> str:
@@ -240,7 +155,7 @@ class Walk:
         rows = f"SELECT 1 FROM {self.source} WHERE {' AND '.join(self.where)} LIMIT {PROBE}"
         return f"(SELECT count(*) FROM ({rows}))"
 
-    def matches(self, columns: str, rest: Sequence[Regular], snapshot: int) -> str:
+    def matches(self, columns: str, rest: Sequence[Regular]) -> str:
         """SELECT the columns of the versions that match and were current at the snapshot."""
         s = self.s
         select, source = f"SELECT {columns}", self.source
@@ -249,11 +164,10 @@ class Walk:
                 f"SELECT DISTINCT {columns}",
                 f"{source} CROSS JOIN version AS v ON v.seq = d.seq",
             )
-        at = s.bind(snapshot)
-        where = [*self.where, f"{self.seq} <= {at}", f"v.until > {at}"]
+        where = [*self.where, s.current("v", self.seq)]
         if self.access.table == "timeline" or self.access.index == "version_patient":
             where.append(f"v.patient = {s.bind(self.query.patient)}")  # a key may stand for two patients
-        where += [condition(s, node) for node in sorted(rest, key=_depth, reverse=True)]
+        where += [condition(s, node) for node in sorted(rest, key=depth, reverse=True)]
         return f"{select} FROM {source} WHERE {' AND '.join(where)}"
 
 
@@ -310,13 +224,29 @@ def probe(query: Query, accesses: Sequence[Access]) -> tuple[str, list[Any]]:
 
 def count(query: Query, path: Path, snapshot: int, at_most: int | None) -> tuple[str, list[Any]]:
     """How many versions match."""
-    s = Statement(query)
+    s = Statement(query, snapshot)
     found = " UNION ".join(
-        Walk(s, query, access).dated(path.rest).matches("v.seq AS seq", path.rest, snapshot)
-        for access in path.accesses
+        Walk(s, query, access).dated(path.rest).matches("v.seq AS seq", path.rest) for access in path.accesses
     )
     limit = "" if at_most is None else f" LIMIT {s.bind(at_most)}"
     return f"SELECT count(*) FROM (SELECT seq FROM ({found}){limit})", s.values
+
+
+def others(query: Query, path: Path, snapshot: int, join: Join, limit: int) -> tuple[str, list[Any]]:
+    """What `query`, the other end of a join, has to say: a row for each version, at least.
+
+    It has the id of the version, for a Has the id that it refers to, NULL where it refers to none.
+    """
+    s = Statement(query, snapshot)
+    found = " UNION ".join(
+        Walk(s, query, access).dated(path.rest).matches("v.seq AS seq", path.rest) for access in path.accesses
+    )
+    found = f"SELECT seq FROM ({found}) LIMIT {s.bind(limit)}"
+    if not join.reverse:
+        return f"SELECT w.id FROM ({found}) AS p CROSS JOIN version AS w ON w.seq = p.seq", s.values
+    refers = f"r.seq = p.seq AND r.param = {s.param(join.param)} AND r.type = {s.name(join.own)}"
+    source = f"({found}) AS p LEFT JOIN reference AS r INDEXED BY sqlite_autoindex_reference_1 ON {refers}"
+    return f"SELECT r.id FROM {source} LIMIT {s.bind(limit)}", s.values
 
 
 def page(
@@ -333,17 +263,17 @@ def page(
 
     `missing`: of a walk by date, only those without a date, which come last. `near`: see tries.
     """
-    s = Statement(query)
+    s = Statement(query, snapshot)
     walk = Walk(s, query, access).dated(path.rest, near)
     if path.natural:
         keys = walk.ordered(missing)
         down = " DESC" if query.sort and query.sort[0].descending else ""
         by = ", ".join(f"{column}{down}" for column in (*keys, walk.seq))
         keys = keys or ["NULL"] * len(query.sort)
-        found = f"{walk.matches(_columns(walk.seq, keys), path.rest, snapshot)} ORDER BY {by}"
+        found = f"{walk.matches(_columns(walk.seq, keys), path.rest)} ORDER BY {by}"
     else:
         keys = [_key(s, key) for key in query.sort]
-        found = walk.matches(_columns(walk.seq, keys), path.rest, snapshot)
+        found = walk.matches(_columns(walk.seq, keys), path.rest)
         behind = "" if query.after is None else f" WHERE {_behind(s, query)}"
         found = f"SELECT * FROM ({found}){behind} ORDER BY {_order(query.sort, 'seq')}"
     columns = COLUMNS + "".join(f", p.k{i}" for i in range(len(keys)))
@@ -368,7 +298,7 @@ def _key(s: Statement, sort: Sort) -> str:
     column = f"t.{sort.column}"
     if (sort.table, sort.column) in NAMED:
         column = f"(SELECT text FROM name WHERE id = {column})"
-    return f"(SELECT min({column}) FROM {_own_rows(s, sort.table, sort.param)})"
+    return f"(SELECT min({column}) FROM {own_rows(s, sort.table, sort.param)})"
 
 
 def _order(sort: Sequence[Sort], seq: str) -> str:

@@ -17,6 +17,7 @@ from fhir_server.search.query import Query, Values
 from fhir_server.store import sqlite_patient
 from fhir_server.store.base import DEFINING, STAMPED, Head, Span, Version
 from fhir_server.store.group import Conflict, Work
+from fhir_server.store.joins import types
 from fhir_server.store.rows import tidy
 from fhir_server.store.sqlite_file import Connection, DatabaseFile, current, newest, numbered, unavailable
 from fhir_server.store.sqlite_rows import Put, statements
@@ -190,7 +191,7 @@ class SqliteTransaction:
         return self._ledger.guarded(lambda connection: numbered(connection, type, id, version))
 
     def search(self, query: Query) -> tuple[Version, ...]:
-        self._see((query.type,))
+        self._see(types(query))
         return self._ledger.guarded(lambda connection: find(connection, query, self._ledger.seq)).versions
 
     def timeline(self, patient: str, codes: Sequence[str], span: Span, *, own: bool = True) -> list[bytes]:

@@ -27,6 +27,9 @@ WIDTHS = {
     "quantity": 7,
     "reference": 7,
     "uri": 3,
+    "measure": 5,
+    "composite": 11,
+    "word": 3,
 }
 ROWS_AT_ONCE = 64  # one step of SQLite, and so one release of the interpreter lock, inserts so many
 _STAMP = "INSERT INTO stamp (patient, type, seq)"
@@ -104,6 +107,12 @@ def _values(
             elif table == "quantity":
                 low, high, system, code, unit = columns
                 flat += (seq, p, float(low), float(high), number(system), code, unit)
+            elif table == "measure":
+                unit, low, high = columns
+                flat += (seq, p, number(unit), float(low), float(high))
+            elif table == "composite":
+                system, code, *numbers, system2, code2, text = columns
+                flat += (seq, p, number(system), code, *map(float, numbers), number(system2), code2, text)
             elif table == "number":
                 flat += (seq, p, float(columns[0]), float(columns[1]))
             else:

@@ -17,7 +17,7 @@ import sqlite3
 
 from fhir_server.errors import FhirError
 
-LAYOUT = 1  # PRAGMA user_version of a file laid out like this
+LAYOUT = 2  # PRAGMA user_version of a file laid out like this
 
 TABLES = """
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
@@ -61,6 +61,15 @@ CREATE INDEX reference_url ON reference (param, url) WHERE url <> '';
 CREATE INDEX reference_value ON reference (param, value) WHERE value <> '';
 CREATE TABLE uri (seq INTEGER, param INTEGER, value TEXT, PRIMARY KEY (seq, param, value)) WITHOUT ROWID;
 CREATE INDEX uri_value ON uri (param, value);
+CREATE TABLE measure (seq INTEGER, param INTEGER, unit INTEGER, low REAL, high REAL,
+    PRIMARY KEY (seq, param, unit, low, high)) WITHOUT ROWID;
+CREATE INDEX measure_unit ON measure (param, unit, low, high);
+CREATE TABLE composite (seq INTEGER, param INTEGER, system INTEGER, code TEXT, low REAL, high REAL,
+    low2 REAL, high2 REAL, system2 INTEGER, code2 TEXT, text TEXT,
+    PRIMARY KEY (seq, param, code, system, low, high, low2, high2, code2, system2, text)) WITHOUT ROWID;
+CREATE INDEX composite_code ON composite (param, code, low);
+CREATE TABLE word (seq INTEGER, param INTEGER, folded TEXT, PRIMARY KEY (seq, param, folded)) WITHOUT ROWID;
+CREATE INDEX word_folded ON word (param, folded);
 """
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from fhir_server.search.query import Query
-from fhir_server.store import sql
+from fhir_server.store import joins, sql
 from fhir_server.store.base import Found, Version
 from fhir_server.store.cursor import check_cursor, phases
 from fhir_server.store.paths import Access, Path, choose, wanted
-from fhir_server.store.tree import Regular, regular
+from fhir_server.store.tree import Join, Regular, regular
 
 FIELDS = 6  # columns of a row before its sort keys
 
@@ -21,7 +21,7 @@ def find(connection: sqlite3.Connection, query: Query, snapshot: int) -> Found:
     check_cursor(query)
     if query.count <= 0:
         return Found((), None, snapshot)
-    tree = regular(query)
+    tree = _resolved(connection, query, snapshot)
     path = _choose(connection, query, tree, wanted(query.sort))
     limit = query.count + 1
     rows: list[tuple[Any, ...]] = []
@@ -47,7 +47,7 @@ def find(connection: sqlite3.Connection, query: Query, snapshot: int) -> Found:
 
 def total(connection: sqlite3.Connection, query: Query, snapshot: int, at_most: int | None) -> int:
     """How many match."""
-    tree = regular(query)
+    tree = _resolved(connection, query, snapshot)
     path = _choose(connection, query, tree, "")
     if not path.accesses:
         return 0
@@ -56,13 +56,21 @@ def total(connection: sqlite3.Connection, query: Query, snapshot: int, at_most: 
 
 
 def plan(connection: sqlite3.Connection, query: Query, snapshot: int) -> list[str]:
-    """What SQLite says it does for the count of the ranges, the page and the total, a line a step."""
-    tree = regular(query)
+    """What SQLite says it does for joins, the count of the ranges, the page and the total, a line a step."""
     lines: list[str] = []
 
     def explained(statement: tuple[str, list[Any]]) -> None:
         rows = connection.execute(f"EXPLAIN QUERY PLAN {statement[0]}", statement[1]).fetchall()
         lines.extend(row[3] for row in rows)
+
+    def ids(join: Join) -> list[str] | None:
+        inner = Query(join.type)
+        path = _choose(connection, inner, join.where, "")
+        if path.accesses:
+            explained(sql.others(inner, path, snapshot, join, joins.FEW + 1))
+        return _others(connection, join, snapshot)
+
+    tree = joins.resolve(regular(query), ids)
 
     def sizes(accesses: Sequence[Access]) -> list[int]:
         explained(sql.probe(query, accesses))
@@ -77,6 +85,21 @@ def plan(connection: sqlite3.Connection, query: Query, snapshot: int) -> list[st
     if path.accesses:
         explained(sql.count(query, choose(query, tree, "", sizes), snapshot, None))
     return lines
+
+
+def _resolved(connection: sqlite3.Connection, query: Query, snapshot: int) -> Regular:
+    """The tree of the query, with lists of ids for the joins whose other end is few."""
+    return joins.resolve(regular(query), lambda join: _others(connection, join, snapshot))
+
+
+def _others(connection: sqlite3.Connection, join: Join, snapshot: int) -> list[str] | None:
+    """The ids that a join comes down to, None if it leads to more than FEW versions."""
+    inner, limit = Query(join.type), joins.FEW + 1
+    path = _choose(connection, inner, join.where, "")
+    if not path.accesses:
+        return []
+    rows = connection.execute(*sql.others(inner, path, snapshot, join, limit)).fetchall()
+    return None if len(rows) == limit else [id for (id,) in rows if id]
 
 
 def _choose(connection: sqlite3.Connection, query: Query, tree: Regular, order: str) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from fhir_server.errors import FhirError
-from fhir_server.search.query import MAX_TIME, MIN_TIME, And, Match, Node, Not, Or, Query, Test
+from fhir_server.search.query import MAX_TIME, MIN_TIME, And, Chain, Has, Match, Node, Not, Or, Query, Test
 
 # SQLite's parser and BSON both end at about a hundred levels; a search in a URL needs four.
 DEEPEST = 30
@@ -35,7 +35,23 @@ class Either:
     children: tuple[Regular, ...]
 
 
-Regular = Leaf | All | Either
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A current resource of `type` for which `where` holds is referred to by `param` of this one (Chain).
+
+    Or, if `reverse`, refers by its own `param` to this one (Has). If absent, there is no such resource. `own`
+    is the type of this one.
+    """
+
+    own: str
+    type: str
+    param: str
+    where: Regular
+    reverse: bool = False
+    absent: bool = False
+
+
+Regular = Leaf | All | Either | Join
 ALWAYS = All(())
 NEVER = Either(())
 
@@ -47,7 +63,7 @@ def regular(query: Query) -> Regular:
     """
     if not encodable(query.patient or ""):
         return NEVER
-    return _regular(query.where, negated=False, depth=0)
+    return _regular(query.where, query.type, negated=False, depth=0)
 
 
 def encodable(*texts: str) -> bool:
@@ -69,7 +85,7 @@ def kind(table: str, column: str) -> str:
     """Whether a column holds "text", "time" (int, microseconds) or "number" (Decimal)."""
     if table == "date" or column == "updated":
         return "time"
-    if column in ("low", "high"):
+    if column in ("low", "high", "low2", "high2"):
         return "number"
     return "text"
 
@@ -97,22 +113,35 @@ def successor(prefix: str) -> str | None:
     return None
 
 
-def _regular(node: Node, negated: bool, depth: int) -> Regular:
+def _regular(node: Node, type: str, negated: bool, depth: int) -> Regular:
     if depth > DEEPEST:
         raise FhirError("invalid", "The search is nested too deeply")
     while isinstance(node, Not):
         node, negated = node.child, not negated
     if isinstance(node, Match):
         return _leaf(node, negated)
+    if isinstance(node, Chain | Has):
+        where = _regular(node.where, node.type, negated=False, depth=depth + 1)
+        if where == NEVER:
+            return ALWAYS if negated else NEVER
+        return Join(type, node.type, node.param, where, isinstance(node, Has), negated)
     conjunctive = isinstance(node, And) is not negated
     children: list[Regular] = []
     for child, flipped in _operands(node, negated):
-        made = _regular(child, flipped, depth + 1)
+        made = _regular(child, type, flipped, depth + 1)
         if isinstance(made, All if conjunctive else Either):
             children.extend(made.children)
         else:
             children.append(made)
     return _join(children, conjunctive)
+
+
+def joined(children: Iterable[Regular], *, conjunctive: bool) -> Regular:
+    """These together as one regular tree: all of them if conjunctive, else one of them."""
+    flat: list[Regular] = []
+    for child in children:
+        flat += child.children if isinstance(child, All if conjunctive else Either) else (child,)
+    return _join(flat, conjunctive)
 
 
 def _operands(node: And | Or, negated: bool) -> Iterable[tuple[Node, bool]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fhir_server.search.query import TABLES, And, Match, Node, Not, Query, Test, Values
+from fhir_server.search.query import TABLES, And, Chain, Has, Match, Node, Not, Query, Test, Values
 from fhir_server.store.base import Found, Store, Transaction, Version
 from fhir_server.store.mongo import MongoStore
 from fhir_server.store.sqlite import SqliteStore
@@ -172,16 +172,32 @@ def _holds(cell: Any, test: Test) -> bool:
     }[test.op]()
 
 
-def _matches(version: Version, values: Values, node: Node) -> bool:
+Known = dict[tuple[str, str], tuple[Version, Values | None]]
+
+
+def _refers(values: Values, param: str, type: str, id: str) -> bool:
+    return any((row["type"], row["id"]) == (type, id) for row in _rows(values, "reference", param))
+
+
+def _matches(version: Version, values: Values, node: Node, known: Known) -> bool:
     if isinstance(node, Not):
-        return not _matches(version, values, node.child)
+        return not _matches(version, values, node.child, known)
     if isinstance(node, Match):
         if node.table == "resource":
             rows = [{"id": version.id, "updated": version.updated}]
         else:
             rows = _rows(values, node.table, node.param)
         return any(all(_holds(row[test.column], test) for test in node.tests) for row in rows)
-    found = (_matches(version, values, child) for child in node.children)
+    if isinstance(node, Chain | Has):
+        others = [
+            (v, found_by) for v, found_by in known.values() if v.type == node.type and found_by is not None
+        ]
+        if isinstance(node, Chain):
+            others = [each for each in others if _refers(values, node.param, node.type, each[0].id)]
+        else:
+            others = [each for each in others if _refers(each[1], node.param, version.type, version.id)]
+        return any(_matches(*each, node.where, known) for each in others)
+    found = (_matches(version, values, child, known) for child in node.children)
     return all(found) if isinstance(node, And) else any(found)
 
 
@@ -203,7 +219,9 @@ class SlowStore:
         found = [
             (version, values)
             for version, values in current.values()
-            if version.type == query.type and values is not None and _matches(version, values, query.where)
+            if version.type == query.type
+            and values is not None
+            and _matches(version, values, query.where, current)
         ]
         down = bool(query.sort) and query.sort[0].descending
         found.sort(key=lambda each: each[0].seq, reverse=down)

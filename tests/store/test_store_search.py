@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,8 @@ from fhir_server.search.query import (
     MAX_TIME,
     MIN_TIME,
     And,
+    Chain,
+    Has,
     Match,
     Node,
     Not,
@@ -25,7 +28,7 @@ from fhir_server.search.query import (
     Test,
     Values,
 )
-from fhir_server.store import paths, sql
+from fhir_server.store import joins, mongo_search, paths, sql, sql_condition
 
 DAY = 86_400_000_000
 PATIENTS = ("p1", "p2")
@@ -40,13 +43,21 @@ PARAMS = {
     "quantity": ("value-quantity",),
     "reference": ("subject", "performer"),
     "uri": ("url",),
+    "measure": ("value-quantity",),
+    "composite": ("code-value",),
+    "word": ("code:text",),
 }
+IDS = tuple(f"r{n}" for n in range(8))  # the resources that are written: the last few of another type
+KINDS = ("@", "@2")  # in place of the two types, which are new ones in each example
 TEXT_COLUMNS = {
     "token": ("system", "code"),
     "string": ("folded", "exact"),
     "quantity": ("system", "code", "unit"),
     "reference": ("type", "id", "url", "system", "value"),
     "uri": ("value",),
+    "measure": ("unit",),
+    "composite": ("system", "code", "system2", "code2", "text"),
+    "word": ("folded",),
 }
 
 texts, times, numbers = st.sampled_from(TEXTS), st.sampled_from(TIMES), st.sampled_from(NUMBERS)
@@ -63,8 +74,14 @@ ROWS: dict[str, st.SearchStrategy[tuple[Any, ...]]] = {
     "date": interval(times),
     "number": interval(numbers),
     "quantity": st.tuples(interval(numbers), optional, optional, optional).map(lambda t: (*t[0], *t[1:])),
-    "reference": st.tuples(optional, optional, optional, optional, optional),
+    "reference": st.tuples(optional, optional, optional, optional, optional)
+    | st.tuples(st.sampled_from(KINDS), st.sampled_from(IDS), optional, optional, optional),
     "uri": st.tuples(texts),
+    "measure": st.tuples(optional, interval(numbers)).map(lambda t: (t[0], *t[1])),
+    "composite": st.tuples(
+        optional, optional, interval(numbers), interval(numbers), optional, optional, texts
+    ).map(lambda t: (*t[:2], *t[2], *t[3], *t[4:])),
+    "word": st.tuples(texts),
 }
 
 
@@ -105,7 +122,7 @@ def some_tests(table: str) -> st.SearchStrategy[Test]:
     kinds = [text_tests(column) for column in TEXT_COLUMNS.get(table, ())]
     if table == "date":
         kinds.append(interval_tests(times))
-    if table in ("number", "quantity"):
+    if table in ("number", "quantity", "measure", "composite"):
         kinds.append(interval_tests(numbers))
     return st.one_of(kinds)
 
@@ -113,7 +130,7 @@ def some_tests(table: str) -> st.SearchStrategy[Test]:
 @st.composite
 def matches(draw: st.DrawFn) -> Match:
     if draw(st.integers(0, 8)) == 0:
-        ids = st.sampled_from([f"r{n}" for n in range(8)])
+        ids = st.sampled_from(IDS)
         test = draw(
             st.one_of(
                 ids.map(lambda i: Test("id", "=", i)),
@@ -135,6 +152,8 @@ nodes = st.recursive(
         inner.map(Not),
         st.lists(inner, max_size=3).map(lambda each: And(tuple(each))),
         st.lists(inner, max_size=3).map(lambda each: Or(tuple(each))),
+        st.builds(Chain, st.sampled_from(PARAMS["reference"]), st.sampled_from(KINDS), inner),
+        st.builds(Has, st.sampled_from(KINDS), st.sampled_from(PARAMS["reference"]), inner),
     ),
     max_leaves=6,
 )
@@ -168,15 +187,40 @@ TYPES = (f"T{n}" for n in itertools.count())
 
 
 def typed(query: Query, type: str) -> Query:
-    return Query(type, query.where, query.sort, query.count, query.patient, query.after, query.snapshot)
+    return replace(query, type=type, where=typed_node(query.where, type))
 
 
-@pytest.fixture(params=[paths.PROBE, 2], ids=["few", "many"])
+def typed_node(node: Node, type: str) -> Node:
+    match node:
+        case And(children) | Or(children):
+            return node.__class__(tuple(typed_node(child, type) for child in children))
+        case Not(child):
+            return Not(typed_node(child, type))
+        case Chain(param, to, where):
+            return Chain(param, to.replace("@", type), typed_node(where, type))
+        case Has(of, param, where):
+            return Has(of.replace("@", type), param, typed_node(where, type))
+    return node
+
+
+def typed_values(values: Values | None, type: str) -> Values | None:
+    if values is None:
+        return None
+    references = tuple((p, (to or "").replace("@", type), *more) for p, to, *more in values.rows["reference"])
+    return replace(values, rows=values.rows | {"reference": references})
+
+
+@pytest.fixture(params=[False, True], ids=["few", "many"])
 def probe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Both ways in which SQLite is asked: as if the data were small, and as if it were large."""
-    monkeypatch.setattr(paths, "PROBE", request.param)
-    monkeypatch.setattr(sql, "PROBE", request.param)
-    monkeypatch.setattr(sql, "NEAR", request.param)
+    """Both ways in which a store is asked: as if the data were small, and as if it were large."""
+    if request.param:
+        monkeypatch.setattr(paths, "PROBE", 2)
+        monkeypatch.setattr(sql, "PROBE", 2)
+        monkeypatch.setattr(sql, "NEAR", 2)
+        monkeypatch.setattr(sql_condition, "LISTED", 2)
+        monkeypatch.setattr(joins, "FEW", 1)
+        monkeypatch.setattr(mongo_search, "SMALLEST", 1)
+        monkeypatch.setattr(mongo_search, "LARGEST", 3)
     yield
 
 
@@ -189,10 +233,12 @@ def check(desk: Any, slow_store: Any, first: Any, later: Any, asked: list[Query]
     type, slow = next(TYPES), slow_store.__class__()
 
     def write(content: list[tuple[int, Values | None]]) -> None:
-        def work(tx: Any) -> list[Any]:
-            return [put(tx, type, f"r{n}", found_by, updated=n % 5) for n, found_by in content]
+        made = [(n, typed_values(found_by, type)) for n, found_by in content]
 
-        for version, (_, found_by) in zip(desk.transact(work), content, strict=True):
+        def work(tx: Any) -> list[Any]:
+            return [put(tx, type if n < 5 else f"{type}2", f"r{n}", by, updated=n % 5) for n, by in made]
+
+        for version, (_, found_by) in zip(desk.transact(work), made, strict=True):
             slow.add(version, found_by)
 
     write(first)
@@ -205,11 +251,11 @@ def check(desk: Any, slow_store: Any, first: Any, later: Any, asked: list[Query]
         note(str(query))
         found = list(page.versions)
         while page.next is not None:
-            query = Query(type, query.where, query.sort, query.count, query.patient, page.next, page.snapshot)
+            query = replace(query, after=page.next, snapshot=page.snapshot)
             page = desk.search(query)
             found += page.versions
         assert found == versions
-        at = Query(type, query.where, query.sort, query.count, query.patient, None, page.snapshot)
+        at = replace(query, after=None, snapshot=page.snapshot)
         assert desk.count(at) == len(versions)
         assert desk.count(at, at_most=2) == min(2, len(versions))
 
@@ -217,7 +263,13 @@ def check(desk: Any, slow_store: Any, first: Any, later: Any, asked: list[Query]
 @FEW
 @given(first=writes, later=writes | st.just([]), asked=st.lists(queries(), min_size=3, max_size=6))
 def test_searches_find_what_they_mean(
-    desk: Any, slow_store: Any, put_next: Callable[..., Any], first: Any, later: Any, asked: list[Query]
+    desk: Any,
+    slow_store: Any,
+    put_next: Callable[..., Any],
+    probe: None,
+    first: Any,
+    later: Any,
+    asked: list[Query],
 ) -> None:
     check(desk, slow_store, first, later, asked, put_next)
 
