@@ -18,7 +18,7 @@ from bson.decimal128 import Decimal128
 from fhir_server.errors import FhirError
 from fhir_server.search.query import MAX_TIME, MIN_TIME, Query, Sort, Test
 from fhir_server.store.rows import CURRENT, DAY, TIMELINE
-from fhir_server.store.tree import All, Leaf, Regular, Tests, conjuncts, implied, kind, successor
+from fhir_server.store.tree import All, Join, Leaf, Regular, Tests, conjuncts, implied, kind, successor
 
 FIELDS = {"id": 1, "version": 1, "updated": 1, "method": 1, "body": 1}
 LONGEST_PATTERN = 10_000
@@ -167,9 +167,10 @@ def _rank(leaf: Leaf) -> int:
 
 
 def condition(node: Regular) -> dict[str, Any]:
-    """The exact condition on a version's document."""
+    """The exact condition on a version's document, of a tree without joins (see mongo_search)."""
     if isinstance(node, Leaf):
         return _leaf(node)
+    assert not isinstance(node, Join)
     if not node.children:
         return {} if isinstance(node, All) else {"_id": {"$lt": 0}}
     return {"$and" if isinstance(node, All) else "$or": [condition(child) for child in node.children]}
