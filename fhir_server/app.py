@@ -17,13 +17,15 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.types import Message, Receive, Scope, Send
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fhir_server import log, metrics
 from fhir_server.errors import FhirError, Issue, operation_outcome
 from fhir_server.exchange import Service
-from fhir_server.http import BASE, Fhir
+from fhir_server.http import Fhir
 from fhir_server.instants import http_date
+from fhir_server.origin import BASE, Origin, networks
 from fhir_server.preconditions import ANY
 from fhir_server.settings import VERSION, Settings
 from fhir_server.store.base import Store, T, Transaction
@@ -41,7 +43,7 @@ _DEVICE: dict[str, Any] = {
 class Varde(FastAPI):
     """FastAPI for the lifespan and what is beside the FHIR base, which is handed on before anything else."""
 
-    fhir: Fhir
+    fhir: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -98,10 +100,33 @@ def create_app(
             await service.store.close()
 
     app = Varde(title="Varde", version=VERSION, openapi_url=None, lifespan=lifespan)
-    app.fhir = Fhir(service, settings.base_url, settings.max_body_bytes)
+    origin = Origin(settings.base_url, networks(settings.trusted_proxies.split(",")))
+    app.fhir = _shared(Fhir(service, origin, settings.max_body_bytes), settings.cors_origins)
     app.add_exception_handler(HTTPException, _outside)
     _add_operations(app, service.store)
     return app
+
+
+def _shared(fhir: ASGIApp, origins: str) -> ASGIApp:
+    """The FHIR API as browsers may use it from pages of these origins.
+
+    https://hl7.org/fhir/R4/security.html#cors
+    """
+    allowed = [origin.strip() for origin in origins.split(",") if origin.strip()]
+    if not allowed:
+        return fhir
+    return CORSMiddleware(
+        fhir,
+        allow_origins=allowed,
+        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=[
+            "Accept", "Authorization", "Content-Type", "If-Match", "If-Modified-Since", "If-None-Exist",
+            "If-None-Match", "Prefer", "X-Request-Id",
+        ],
+        expose_headers=[
+            "Content-Location", "ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id",
+        ],
+    )  # fmt: skip
 
 
 def open_store(url: str) -> Store:
@@ -132,6 +157,7 @@ async def start(service: Service) -> None:
 
 async def prepare(settings: Settings) -> None:
     """Start and stop once before any worker does: what is wrong shows here, and new tables are made once."""
+    networks(settings.trusted_proxies.split(","))
     service = Service(open_store(settings.store), utc_now, time_ordered_id, utc_now())
     try:
         await start(service)

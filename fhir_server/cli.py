@@ -58,6 +58,8 @@ def serve(
     log_level: Annotated[LogLevel, _option("log_level")] = _FIELDS["log_level"].default,
     base_url: Annotated[str | None, _option("base_url")] = None,
     max_body_bytes: Annotated[int, _option("max_body_bytes", min=1024)] = _FIELDS["max_body_bytes"].default,
+    trusted_proxies: Annotated[str, _option("trusted_proxies")] = "",
+    cors_origins: Annotated[str, _option("cors_origins")] = "",
 ) -> None:
     """Serve the FHIR API at http://HOST:PORT/fhir until stopped.
 
@@ -71,6 +73,8 @@ def serve(
         log_level=log_level,
         base_url=base_url,
         max_body_bytes=max_body_bytes,
+        trusted_proxies=trusted_proxies,
+        cors_origins=cors_origins,
     )
     _run(settings)
 
@@ -113,6 +117,7 @@ def _run(settings: Settings) -> None:
         "log_config": None,
         "access_log": False,
         "server_header": False,
+        "proxy_headers": False,  # trusted_proxies says whose are believed
         "date_header": False,  # the application's own is of the moment
         "timeout_graceful_shutdown": 10,
     }

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from fhir_server.alerts import Memory
 from fhir_server.errors import FhirError
+from fhir_server.resource_json import decode
 from fhir_server.store.base import Store, Version
 
 # They say how a response is written, never what is found.
@@ -44,7 +45,8 @@ class Prefer:
 class Request:
     """`query` is as in the URL, still encoded; `headers` have lower-case names.
 
-    The resource of an entry of a Bundle comes decoded in `resource`, otherwise `body` has the bytes.
+    `body` has the bytes, and `media` says what they are (a format of negotiation.py). A resource that came as
+    XML, or in an entry of a Bundle, is decoded already, in `resource`.
     """
 
     method: str
@@ -56,6 +58,12 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     resource: Any = None
+    media: str = "json"
+
+    @property
+    def content(self) -> Any:
+        """The resource that was sent, not validated yet; FhirError("malformed") where it is no object."""
+        return decode(self.body) if self.resource is None else self.resource
 
     @property
     def prefer(self) -> Prefer:
@@ -69,12 +77,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """`body` is JSON; `version` gives ETag and Last-Modified, and Location when `located`."""
+    """`body` is JSON, which a client that wants XML gets as that, unless `media_type` says what else it is.
+
+    `version` gives ETag and Last-Modified, and Location when `located`; `headers` are sent as they are.
+    """
 
     status: int
     body: bytes | None = None
     version: Version | None = None
     located: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+    media_type: str | None = None
 
 
 def parse_pairs(query: str) -> list[tuple[str, str]]:

@@ -5,39 +5,53 @@ https://hl7.org/fhir/R4/http.html. Plain ASGI, as most requests are a few hundre
 
 from __future__ import annotations
 
+import asyncio
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from secrets import token_hex
 from time import perf_counter
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from fhir_server import log, metrics
+from fhir_server import log, metrics, origin, resource_xml
+from fhir_server.compression import WORTH, compress, decompress, takes_gzip
 from fhir_server.errors import FhirError, operation_outcome
 from fhir_server.exchange import Request, Response, Service, parse_pairs
 from fhir_server.instants import http_date
 from fhir_server.interactions.bundle import bundle
 from fhir_server.interactions.entries import location
 from fhir_server.interactions.routes import ROUTES, Interaction, Place, match
-from fhir_server.negotiation import CONTENT_TYPE, check_accept, check_content_type
+from fhir_server.negotiation import (
+    CONTENT_TYPE,
+    FORM,
+    JSON,
+    JSON_PATCH,
+    XML,
+    XML_PATCH,
+    body_format,
+    response_format,
+)
+from fhir_server.origin import BASE, Origin
 from fhir_server.preconditions import etag
-from fhir_server.resource_json import encode, prettify
+from fhir_server.resource_json import decode_stored, encode, prettify
 
-BASE = "/fhir"
 _ROUTES = {**ROUTES, "": {"POST": ("bundle", bundle)}}
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_RESOURCE, _FORM = frozenset({JSON, XML}), frozenset({FORM})
+_PATCH = frozenset({JSON, XML, JSON_PATCH, XML_PATCH})
 _HEADERS = {
     name.encode(): name
     for name in (
-        "accept", "content-encoding", "content-length", "content-type", "host", "if-match",
-        "if-modified-since", "if-none-exist", "if-none-match", "prefer", "x-request-id",
+        "accept", "accept-encoding", "content-encoding", "content-length", "content-type", "if-match",
+        "if-modified-since", "if-none-exist", "if-none-match", "prefer", "x-request-id", *origin.HEADERS,
     )
 }  # fmt: skip
-_HOST = re.compile(r"[A-Za-z0-9.\-_]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 # A request id is logged, so what could be a person's number is not taken over as one.
 _REQUEST_ID = re.compile(r"(?!.*\d{11})[A-Za-z0-9._\-]{1,64}")
-
+# From here on, reading, writing or compressing a body would keep the event loop from its other clients.
+_LARGE = 128 * 1024
 
 _process, _count = token_hex(6), count(1)
 
@@ -53,61 +67,68 @@ class Gone(Exception):
 
 @dataclass(slots=True)
 class _Call:
-    """What is known of a request so far, for the log and the metrics whatever becomes of it."""
+    """What is known of a request so far, for the answer, the log and the metrics whatever becomes of it."""
 
     method: str
+    headers: dict[str, str]
     request_id: str
     interaction: str = "unknown"
     template: str = "unknown"
+    format: str = JSON
     pretty: bool = False
-    allow: str = ""
+    more: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Fhir:
-    """The ASGI application. `base_url` is the public base; None derives it from each request."""
+    """The ASGI application; `origin` says under which URL the client sees it."""
 
-    def __init__(self, service: Service, base_url: str | None, max_body_bytes: int) -> None:
+    def __init__(self, service: Service, origin: Origin, max_body_bytes: int) -> None:
         self._service = service
-        self._base_url = base_url.rstrip("/") if base_url else None
+        self._origin = origin
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         headers = _read_headers(scope)
         asked = headers.get("x-request-id", "")
-        call = _Call(scope["method"], asked if _REQUEST_ID.fullmatch(asked) else _request_id())
-        base = self._base_url or _base(scope, headers)
+        call = _Call(scope["method"], headers, asked if _REQUEST_ID.fullmatch(asked) else _request_id())
+        base = self._base(scope, headers)
         try:
-            response = await self._answer(call, base, headers, scope, receive)
+            response = await self._answer(call, base, scope, receive)
+            content = await _content(call, response)
         except Gone:
             return
         except FhirError as error:
-            response = Response(error.status, encode(operation_outcome(error.issues)))
+            response, content = await _refused(call, error)
         except Exception as error:
             log.bug(error, interaction=call.interaction, request_id=call.request_id)
-            response = _unexpected(call)
-        await _send(send, call, base, response)
+            text = f"The server failed; its log says more about request {call.request_id}"
+            response, content = await _refused(call, FhirError("exception", text))
+        await _send(send, call, base, response, content)
         seconds = perf_counter() - started
         metrics.observe(call.interaction, response.status, seconds)
         log.request(call.method, call.template, response.status, seconds, call.request_id)
 
-    async def _answer(
-        self, call: _Call, base: str, headers: dict[str, str], scope: Scope, receive: Receive
-    ) -> Response:
+    async def _answer(self, call: _Call, base: str, scope: Scope, receive: Receive) -> Response:
         query = scope["query_string"].decode("latin-1")
         format_ = _form(call, query)
+        accept = call.headers.get("accept")
+        call.format = response_format(accept, format_)
         interaction, place = _route(call, scope["path"].removeprefix(BASE))
         is_form = place.template == "{type}/_search"
-        if not is_form:
-            check_accept(headers.get("accept"), format_)
-        body = b""
+        body, media, resource = b"", JSON, None
         if call.method in _WITH_BODY:
-            check_content_type(headers.get("content-type"), headers.get("content-encoding"), is_form)
-            body = await self._read_body(headers, receive)
+            expected = _FORM if is_form else _PATCH if call.method == "PATCH" else _RESOURCE
+            media = body_format(call.headers.get("content-type"), expected)
+            body = await self._read_body(call.headers, receive)
+            if media == XML:
+                resource = await _aside(resource_xml.decode, body)
         if is_form:
             said = _form(call, body.decode("latin-1"))
-            check_accept(headers.get("accept"), format_ if said is None else said)
-        request = Request(call.method, base, place.type, place.id, place.version, query, headers, body)
+            call.format = response_format(accept, format_ if said is None else said)
+        request = Request(
+            call.method, base, place.type, place.id, place.version, query, call.headers, body, resource, media
+        )
         return await interaction(self._service, request)
 
     async def _read_body(self, headers: dict[str, str], receive: Receive) -> bytes:
@@ -125,10 +146,23 @@ class Fhir:
             if size > self._max_body_bytes:
                 raise self._too_large()
             more = message.get("more_body", False)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        encoding = headers.get("content-encoding")
+        return await _aside(decompress, body, encoding, self._max_body_bytes) if encoding else body
 
     def _too_large(self) -> FhirError:
         return FhirError("too-large", f"A body may have {self._max_body_bytes} bytes")
+
+    def _base(self, scope: Scope, headers: dict[str, str]) -> str:
+        name, port = scope.get("server") or ("localhost", None)
+        client = scope.get("client")
+        server = f"{name}:{port}" if port else name
+        return self._origin.base(scope["scheme"], server, client[0] if client else None, headers)
+
+
+async def _aside(work: Any, body: bytes, *more: Any) -> Any:
+    """work(body, *more), in a thread where the body is large."""
+    return await asyncio.to_thread(work, body, *more) if len(body) > _LARGE else work(body, *more)
 
 
 def _read_headers(scope: Scope) -> dict[str, str]:
@@ -148,8 +182,9 @@ def _route(call: _Call, path: str) -> tuple[Interaction, Place]:
     routes = _ROUTES[place.template]
     route = routes.get("GET" if call.method == "HEAD" else call.method)
     if route is None:
-        call.allow = ", ".join([*routes, *(["HEAD"] if "GET" in routes else [])])
-        raise FhirError("method-not-allowed", f"Possible here: {call.allow}")
+        allow = ", ".join([*routes, *(["HEAD"] if "GET" in routes else [])])
+        call.more.append(("allow", allow))
+        raise FhirError("method-not-allowed", f"Possible here: {allow}")
     call.interaction, interaction = route
     return interaction, place
 
@@ -166,35 +201,45 @@ def _form(call: _Call, parameters: str) -> str | None:
     return said.get("_format")
 
 
-def _base(scope: Scope, headers: dict[str, str]) -> str:
-    """The base as the client sees it; a Host that could break out of a URL is not believed."""
-    host = headers.get("host", "")
-    if not _HOST.fullmatch(host):
-        name, port = scope.get("server") or ("localhost", None)
-        host = f"{name}:{port}" if port else name
-    return f"{scope['scheme']}://{host}{BASE}"
+async def _refused(call: _Call, error: FhirError) -> tuple[Response, bytes | None]:
+    response = Response(error.status, encode(operation_outcome(error.issues)))
+    return response, await _content(call, response)
 
 
-def _unexpected(call: _Call) -> Response:
-    error = FhirError("exception", f"The server failed; its log says more about request {call.request_id}")
-    return Response(error.status, encode(operation_outcome(error.issues)))
+async def _content(call: _Call, response: Response) -> bytes | None:
+    """The body in the format that the client wants."""
+    body = response.body
+    if body is None or response.media_type:
+        return body
+    if call.format == XML:
+        return bytes(await _aside(_as_xml, body, call.pretty))
+    return prettify(body) if call.pretty else body
 
 
-async def _send(send: Send, call: _Call, base: str, response: Response) -> None:
-    body, version = response.body, response.version
-    headers = [(b"x-request-id", call.request_id.encode()), (b"cache-control", b"private, no-cache")]
-    if body is not None:
-        if call.pretty:
-            body = prettify(body)
-        headers.append((b"content-type", CONTENT_TYPE))
+def _as_xml(body: bytes, pretty: bool) -> bytes:
+    return resource_xml.encode(decode_stored(body), pretty)
+
+
+async def _send(send: Send, call: _Call, base: str, response: Response, content: bytes | None) -> None:
+    version = response.version
+    headers = [
+        (b"x-request-id", call.request_id.encode()),
+        (b"cache-control", b"private, no-cache"),
+        (b"vary", b"Accept, Accept-Encoding"),
+    ]
+    if content is not None:
+        media_type = response.media_type
+        headers.append((b"content-type", media_type.encode() if media_type else CONTENT_TYPE[call.format]))
+        if len(content) >= WORTH and takes_gzip(call.headers.get("accept-encoding", "")):
+            content = await _aside(compress, content)
+            headers.append((b"content-encoding", b"gzip"))
     if response.status not in (204, 304):
-        headers.append((b"content-length", str(len(body or b"")).encode()))
+        headers.append((b"content-length", str(len(content or b"")).encode()))
     if version is not None:
         headers.append((b"etag", etag(version.version).encode()))
         headers.append((b"last-modified", http_date(version.updated).encode()))
         if response.located:
             headers.append((b"location", f"{base}/{location(version)}".encode()))
-    if call.allow:
-        headers.append((b"allow", call.allow.encode()))
+    headers += [(name.encode(), value.encode()) for name, value in (*call.more, *response.headers)]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if call.method == "HEAD" else body or b""})
+    await send({"type": "http.response.body", "body": b"" if call.method == "HEAD" else content or b""})

@@ -75,6 +75,15 @@ def decode_stored(body: bytes) -> dict[str, Any]:
     return _decode_exactly(body) if _NEGATIVE_ZERO.search(body) else _decoder.decode(body)
 
 
+def read_number(text: str) -> int | Decimal:
+    """A number as decode gives it, of text that has the form of a JSON number; FhirError("malformed")."""
+    try:
+        value: int | Decimal = Verbatim(text) if text == "-0" else _decoder.decode(text)
+    except (InvalidOperation, msgspec.DecodeError):
+        raise FhirError("malformed", "A number is out of range") from None
+    return value
+
+
 def encode(resource: dict[str, Any], pretty: bool = False) -> bytes:
     """The resource as JSON; a msgspec.Raw in it is taken over as it is."""
     body = _encoder.encode(resource)

@@ -34,3 +34,13 @@ class Settings(BaseSettings):
         description="Secret that seals the links to next pages; without it they end with the server.",
     )
     max_body_bytes: int = Field(default=32 * 2**20, ge=1024, description="Largest request body, in bytes.")
+    trusted_proxies: str = Field(
+        default="",
+        description="Addresses or networks whose Forwarded and X-Forwarded-... headers are believed, "
+        "with commas between.",
+    )
+    cors_origins: str = Field(
+        default="",
+        description="Origins whose browser applications may use the FHIR API (CORS), with commas between; "
+        "* is any.",
+    )

@@ -22,7 +22,7 @@ from fhir_server.interactions.routes import ROUTES, Place, match
 from fhir_server.interactions.search import read_search
 from fhir_server.interactions.vread import is_version
 from fhir_server.references import conditional, references
-from fhir_server.resource_json import decode, encode
+from fhir_server.resource_json import encode
 from fhir_server.store.base import Transaction
 from fhir_server.write import Change, commit
 from profiles.structure import validate
@@ -62,7 +62,7 @@ class Entry:
 
 async def bundle(service: Service, request: Request) -> Response:
     """200 with a Bundle whose entries answer those sent, in their order; FhirError where all is refused."""
-    resource = decode(request.body)
+    resource = request.content
     if resource.get("resourceType") != "Bundle":
         raise FhirError("malformed", "The base takes a Bundle; other resources go to their type's own URL")
     kind, entries = resource.get("type"), resource.get("entry", [])

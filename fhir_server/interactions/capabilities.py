@@ -38,7 +38,7 @@ def _statement(base: str, started: datetime, resources: list[dict[str, Any]]) ->
         "software": {"name": "Varde", "version": VERSION},
         "implementation": {"description": "Varde, for digital home follow-up", "url": base},
         "fhirVersion": "4.0.1",
-        "format": ["application/fhir+json", "json"],
+        "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
         "rest": [
             {
                 "mode": "server",

@@ -11,7 +11,6 @@ from typing import Any
 from fhir_server.alerts import check_plan
 from fhir_server.errors import FhirError, Issue
 from fhir_server.exchange import Request, Service
-from fhir_server.resource_json import decode
 from fhir_server.search.parse import parse_criteria
 from fhir_server.search.query import Query
 from profiles.structure import validate
@@ -26,7 +25,7 @@ def read_resource(request: Request) -> dict[str, Any]:
     FhirError("malformed") where it is no resource of the type in the URL, "unprocessable" with every problem
     where it breaks the definitions or a plan's thresholds make no sense.
     """
-    resource = decode(request.body) if request.resource is None else request.resource
+    resource = request.content
     if not isinstance(resource, dict):
         raise FhirError("malformed", "A resource must be a JSON object")
     type_ = resource.get("resourceType")

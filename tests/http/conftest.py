@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fhir_server import log
+from fhir_server import log, resource_xml
 from fhir_server.app import create_app, open_store
 from fhir_server.settings import Settings
 from profiles.structure import validate
@@ -87,9 +87,10 @@ def check(answer: httpx.Response) -> None:
     if answer.status_code in (204, 304) or answer.request.method == "HEAD":
         assert answer.content == b""
     elif answer.content:
-        assert answer.headers["content-type"] == "application/fhir+json; charset=utf-8"
+        media_type = answer.headers["content-type"]
+        assert media_type in (f"application/fhir+{form}; charset=utf-8" for form in ("json", "xml"))
         if answer.status_code >= 400:
-            outcome = answer.json()
+            outcome = answer.json() if "json" in media_type else resource_xml.decode(answer.content)
             assert outcome["resourceType"] == "OperationOutcome"
             assert validate(outcome) == []
     else:

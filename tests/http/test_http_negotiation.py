@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from urllib.parse import quote
 
 import pytest
@@ -38,16 +40,17 @@ def test_json_is_what_most_accept(fhir, accept):
 @pytest.mark.parametrize(
     "accept",
     [
-        "application/fhir+xml",
         "text/html",
+        "application/fhir+xml;q=0, application/fhir+json;q=0.0",
+        "application/fhir+turtle",
         "image/png, text/plain",
         "application/fhir+json;q=0",
         "application/fhir+json; fhirVersion=5.0",
-        "application/fhir+json; fhirVersion=3.0, application/fhir+xml",
+        "application/fhir+json; fhirVersion=3.0, application/fhir+xml; fhirVersion=5.0",
         "nonsense",
     ],
 )
-def test_who_takes_no_r4_json_gets_406(fhir, accept):
+def test_who_takes_neither_r4_json_nor_xml_gets_406(fhir, accept):
     assert fhir.get("/metadata", accept=accept).status_code == 406
     assert fhir.post("/Patient", PATIENT, accept=accept).status_code == 406
 
@@ -59,7 +62,7 @@ def test_format_outranks_accept(fhir, format_):
     assert fhir.get(f"/metadata?_format={format_}", accept="application/fhir+xml").status_code == 200
 
 
-@pytest.mark.parametrize("format_", ["xml", "application/fhir+xml", "ttl", ""])
+@pytest.mark.parametrize("format_", ["html", "text/turtle", "ttl", "XML ", ""])
 def test_another_format_is_406(fhir, format_):
     assert fhir.get(f"/metadata?_format={format_}").status_code == 406
 
@@ -82,7 +85,6 @@ def test_json_bodies_are_taken(fhir, content_type):
 @pytest.mark.parametrize(
     "content_type",
     [
-        "application/fhir+xml",
         "text/plain",
         "application/x-www-form-urlencoded",
         "application/fhir+json; charset=latin-1",
@@ -95,8 +97,40 @@ def test_other_bodies_are_415(fhir, content_type):
     assert fhir.put("/Patient/p", {**PATIENT, "id": "p"}, content_type=content_type).status_code == 415
 
 
-def test_a_compressed_body_is_415(fhir):
-    assert fhir.post("/Patient", b"\x1f\x8b", content_encoding="gzip").status_code == 415
+def test_bodies_come_in_gzip(fhir):
+    body = json.dumps(PATIENT).encode()
+    in_parts = gzip.compress(body[:20]) + gzip.compress(body[20:])
+    for sent in (gzip.compress(body), in_parts):
+        assert fhir.post("/Patient", sent, content_encoding="gzip").json()["active"] is True
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status"),
+    [
+        (b"\x1f\x8b", "gzip", 400),
+        (gzip.compress(b"{}")[:-1], "gzip", 400),
+        (b"{}", "gzip", 400),
+        (zlib.compress(b"{}"), "deflate", 415),
+        (b"{}", "br", 415),
+        (gzip.compress(gzip.compress(b"{}")), "gzip, gzip", 415),
+        (gzip.compress(b" " * 40 * 2**20), "gzip", 413),
+    ],
+)
+def test_what_is_no_gzip_or_too_much_of_it_is_refused(fhir, body, encoding, status):
+    assert fhir.post("/Patient", body, content_encoding=encoding).status_code == status
+
+
+def test_large_answers_go_out_in_gzip_to_who_takes_it(fhir):
+    def encoding(accept, path="/metadata"):
+        return fhir.get(path, accept_encoding=accept).headers.get("content-encoding")
+
+    assert encoding("gzip") == encoding("br, gzip;q=0.5") == encoding("*") == "gzip"
+    assert encoding("identity") is encoding("gzip;q=0, *;q=0.5") is encoding("br") is encoding("") is None
+    assert encoding("gzip", "/Patient/nobody") is None
+    assert fhir.get("/metadata", accept_encoding="gzip").json()["resourceType"] == "CapabilityStatement"
+
+
+def test_an_identity_encoding_is_none(fhir):
     assert fhir.post("/Patient", PATIENT, content_encoding="identity").status_code == 201
 
 
