@@ -159,6 +159,11 @@ class Definitions:
             for name, members in _read("compartments.json").items()
         }
 
+    @cached_property
+    def enumerations(self) -> Mapping[str, str]:
+        """Path of an element of type code -> name of its required binding (ObservationStatus)."""
+        return _read("enumerations.json")
+
     @property
     def patient_compartment(self) -> Mapping[str, tuple[str, ...]]:
         """https://hl7.org/fhir/R4/compartmentdefinition-patient.html"""

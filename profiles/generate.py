@@ -29,6 +29,7 @@ HL7 = "http://hl7.org/fhir/StructureDefinition/"
 SYSTEM_STRING = "http://hl7.org/fhirpath/System.String"
 FHIR_TYPE = HL7 + "structuredefinition-fhir-type"
 REGEX = HL7 + "regex"
+BINDING_NAME = HL7 + "elementdefinition-bindingName"
 
 # Known defects of the published definitions, corrected here and nowhere else.
 ELEMENT_TYPES = {
@@ -93,6 +94,7 @@ def tables(package: Package) -> dict[str, str]:
         "value_sets.json": _lines(_value_sets(package, required)),
         "search_parameters.json": _lines(_search_parameters(package)),
         "compartments.json": _lines(_compartments(package)),
+        "enumerations.json": _lines(_enumerations(bases)),
     }
 
 
@@ -204,6 +206,24 @@ def _without_inherited(entry: Any, rows: Mapping[str, Mapping[str, Any]]) -> Any
         inherited += rows[base][base]["elements"]
         base = rows[base][base]["base"]
     return entry | {"elements": [row for row in entry["elements"] if row not in inherited]}
+
+
+# Enumerations: path of an element of type code -> the name of its required binding, "ObservationStatus".
+
+
+def _enumerations(definitions: Iterable[Resource]) -> dict[str, str]:
+    """What CQL's model calls the types of these elements: the binding's name, its words capitalised."""
+    found = {}
+    for element in (element for d in definitions for element in d["snapshot"]["element"]):
+        binding = element.get("binding", {})
+        if binding.get("strength") == "required" and [t["code"] for t in element["type"]] == ["code"]:
+            names = [e["valueString"] for e in binding.get("extension", ()) if e["url"] == BINDING_NAME]
+            found |= {element["path"]: _capitalised(name) for name in names}
+    return found
+
+
+def _capitalised(name: str) -> str:
+    return "_".join(word[:1].upper() + word[1:] for word in name.split("-"))
 
 
 # Value sets: url -> {system: [codes]}, those of required bindings whose codes the package itself lists.

@@ -62,21 +62,25 @@ CONVERSIONS: Final[dict[str, Conversion]] = {
 
 # Where a retrieve looks for codes if it names no element: FHIR's name of it, where that is not `code`.
 _CODE_PATHS: Final = {
-    **dict.fromkeys(("Account", "AdverseEvent", "Claim", "Composition", "Coverage", "Device"), "type"),
+    **dict.fromkeys(("Account", "Claim", "Composition", "Coverage", "Device"), "type"),
     **dict.fromkeys(("DeviceMetric", "Encounter", "EpisodeOfCare", "ExplanationOfBenefit"), "type"),
     **dict.fromkeys(("HealthcareService", "MeasureReport", "Specimen", "SupplyDelivery"), "type"),
     **dict.fromkeys(("DocumentReference", "Location", "Organization"), "type"),
     **dict.fromkeys(("CarePlan", "CareTeam", "CommunicationRequest", "Consent"), "category"),
-    **dict.fromkeys(("DetectedIssue", "Goal", "SupplyRequest"), "category"),
+    **dict.fromkeys(("Goal", "SupplyRequest"), "category"),
     **dict.fromkeys(("ActivityDefinition", "Library", "Measure", "PlanDefinition"), "topic"),
     **dict.fromkeys(("MedicationAdministration", "MedicationDispense"), "medication"),
     **dict.fromkeys(("MedicationRequest", "MedicationStatement"), "medication"),
+    "AdverseEvent": "event",
     "Appointment": "serviceType",
+    "BodyStructure": "location",
     "Communication": "reasonCode",
     "DeviceRequest": "code",
     "DeviceUseStatement": "device.code",
     "Immunization": "vaccineCode",
+    "MessageDefinition": "event",
     "OperationOutcome": "issue.code",
+    "RelatedPerson": "relationship",
 }
 
 

@@ -334,3 +334,4 @@ def test_elm_includes_the_helpers_that_the_text_left_out() -> None:
 def test_the_model_is_that_of_the_definitions() -> None:
     """After a change of the definitions: python -m profiles.modelinfo."""
     assert modelinfo.TARGET.read_text(encoding="utf-8") == modelinfo.table()
+    assert modelinfo.COMPARTMENTS.read_text(encoding="utf-8") == modelinfo.compartments()
