@@ -213,7 +213,7 @@ def _without_inherited(entry: Any, rows: Mapping[str, Mapping[str, Any]]) -> Any
 
 def _enumerations(definitions: Iterable[Resource]) -> dict[str, str]:
     """What CQL's model calls the types of these elements: the binding's name, its words capitalised."""
-    found = {}
+    found: dict[str, str] = {}
     for element in (element for d in definitions for element in d["snapshot"]["element"]):
         binding = element.get("binding", {})
         if binding.get("strength") == "required" and [t["code"] for t in element["type"]] == ["code"]:
