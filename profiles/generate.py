@@ -217,8 +217,9 @@ def _enumerations(definitions: Iterable[Resource]) -> dict[str, str]:
     for element in (element for d in definitions for element in d["snapshot"]["element"]):
         binding = element.get("binding", {})
         if binding.get("strength") == "required" and [t["code"] for t in element["type"]] == ["code"]:
-            names = [e["valueString"] for e in binding.get("extension", ()) if e["url"] == BINDING_NAME]
-            found |= {element["path"]: _capitalised(name) for name in names}
+            for extension in binding.get("extension", ()):
+                if extension["url"] == BINDING_NAME:
+                    found[element["path"]] = _capitalised(extension["valueString"])
     return found
 
 

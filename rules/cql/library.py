@@ -10,6 +10,7 @@ from rules.cql.parameters import checked
 from rules.elm.write import write_library
 from rules.emit.library import UNSET, Compiled
 from rules.emit.retrieve import Retrieve, matching, merged
+from rules.model.values import Chosen, Primitive
 from rules.runtime.context import Context, Message, evaluation
 from rules.runtime.errors import EvaluationError
 from rules.runtime.interval import Interval
@@ -192,18 +193,20 @@ class State:
 
 
 def _public(value: Any) -> Any:
-    """A value that is known only within bounds is given as the interval of what it may be."""
+    """What is known only within bounds as the interval of what it may be; data as in JSON."""
     if isinstance(value, Uncertainty):
         return Interval(value.low, value.high)
     if type(value) is list:
         return [_public(item) for item in value] if any(map(_may_hold, value)) else value
     if type(value) is Tuple:
         return Tuple({name: _public(item) for name, item in value.items()})
+    if type(value) in (Chosen, Primitive):
+        return _public(value.value)
     return value
 
 
 def _may_hold(value: Any) -> bool:
-    return type(value) in (Uncertainty, list, Tuple)
+    return type(value) in (Uncertainty, Chosen, Primitive, list, Tuple)
 
 
 def _civil(count: int | None) -> datetime | None:

@@ -1,7 +1,8 @@
 """Tests of type at run time: `is`, `as` and `cast` where the compiler cannot know.
 
 https://cql.hl7.org/09-b-cqlreference.html#type-operators-1. A form is what is looked for: a Python class, a
-tuple of them, ("list", form), ("interval", point type), ("choice", forms) or ("tuple", forms by name).
+tuple of them, ("list", form), ("interval", point type), ("choice", forms), ("tuple", forms by name),
+("resource", names), or ("tagged", names) for what a choice tags with its type.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
+from rules.model.values import has_type
 from rules.runtime.bounds import point_type
 from rules.runtime.errors import EvaluationError
 from rules.runtime.interval import Interval
@@ -30,6 +32,8 @@ def is_of(value: Any, form: Any) -> bool:
 
 def _is_composed(value: Any, form: Any) -> bool:
     kind, inner = form
+    if kind in ("tagged", "resource"):
+        return has_type(value, inner)
     if kind == "list":
         return isinstance(value, list) and all(item is None or is_of(item, inner) for item in value)
     if kind == "interval":
@@ -46,6 +50,11 @@ def _is_composed(value: Any, form: Any) -> bool:
 def as_of(value: Any, form: Any) -> Any:
     """The value if it is of the form, else null."""
     return _told(value, form) if is_of(value, form) else None
+
+
+def among(value: Any, form: Any) -> Any:
+    """The value, which keeps the tag that it has in a choice, if it is of the form, else null."""
+    return value if is_of(value, form) else None
 
 
 def cast(value: Any, form: Any) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rules.emit import checks
 from rules.emit.expressions import CLASSES, Expressions
 from rules.emit.operators import type_name
-from rules.language.errors import CompileError, Diagnostic
 from rules.model import values as fhir
 from rules.runtime import values
 from rules.typed.model import descendants
@@ -34,7 +35,7 @@ class Elements(Expressions):
             return self.guarded(held, f"{held}.{path}")
         return f"{self.module.bind(checks.element_of)}({held}, {path!r})"
 
-    def _model_property(self, node: Typed, source: Typed, path: str) -> str:
+    def _model_property(self, node: Typed, source: Typed, path: str, *, bare: bool = False) -> str:
         """An element of a resource or complex type; of a primitive its value, or what stands beside it."""
         assert isinstance(source.type, Named)
         owner = self.library.models.owner(source.type, path)
@@ -45,11 +46,35 @@ class Elements(Expressions):
             return self._beside(node, source, path)
         held = self.held(source)
         if owner is not None and path in owner.choices:
-            keys = self.module.constant(repr(self._keys(path, node.type)))
             if isinstance(node.type, ChoiceOf):
+                keys = self.module.constant(repr(self._keys_beside(path, node.type)))
                 return f"{self.module.bind(fhir.chosen)}({held}, {keys})"
             path = self._keys(path, node.type)[0][0]
-        return self.guarded(held, f"{held}.get({path!r})")
+        return self._read(held, path, node.type, bare=bare)
+
+    def _keys_beside(self, path: str, type_: Type) -> tuple[tuple[str, str, str | None], ...]:
+        """The properties of a choice element, each with the one beside it if it is of a primitive."""
+        keys = self._keys(path, type_)
+        return tuple((k, t, f"_{k}" if self._is_primitive(Named("FHIR", t)) else None) for k, t in keys)
+
+    def _read(self, held: str, key: str, type_: Type, *, bare: bool = False) -> str:
+        """A property of data; a primitive, or a list of them, with what is in the property beside it."""
+        element = type_.element if isinstance(type_, ListOf) else type_
+        if bare or not self._is_primitive(element):
+            return self.guarded(held, f"{held}.get({key!r})")
+        whole = fhir.primitives if isinstance(type_, ListOf) else fhir.primitive
+        found = f"{self.module.bind(whole)}({held}, {key!r})"
+        return self.guarded(held, f"({found} if {f'_{key}'!r} in {held} else {held}.get({key!r}))")
+
+    def _bare(self, node: Typed) -> str:
+        """The expression of a primitive where only its value counts, not what stands beside it."""
+        if node.op == "Property" and is_of_model(node.operands[0].type):
+            return self._model_property(node, node.operands[0], node.fields["path"], bare=True)
+        if node.op == "As" and not node.fields["strict"]:
+            direct = self._direct(node.operands[0], node.type, bare=True)
+            if direct is not None:
+                return direct
+        return self.expression(node)
 
     def _is_primitive(self, type_: Type) -> bool:
         found = self.library.models.conversion(type_)
@@ -57,12 +82,9 @@ class Elements(Expressions):
 
     def _beside(self, node: Typed, source: Typed, path: str) -> str:
         """The id and extensions of a primitive are in a property of their own, `_birthDate`."""
-        if (
-            source.op != "Property"
-            or not is_of_model(source.operands[0].type)
-            or isinstance(node.type, ChoiceOf)
-        ):
-            raise self.unsupported(node, f"{path} of a primitive that is not named by its element")
+        named = source.op == "Property" and is_of_model(source.operands[0].type)
+        if not named or isinstance(source.type, ListOf):
+            return f"{self.module.bind(fhir.beside)}({self.expression(source)}, {path!r})"
         held = self.held(source.operands[0])
         beside = f"_{source.fields['path']}"
         return self.guarded(held, f"{held}.get({beside!r}, {{}}).get({path!r})")
@@ -74,12 +96,14 @@ class Elements(Expressions):
         return tuple((f"{path}{name[0].upper()}{name[1:]}", name) for name in names)
 
     def _modelconversion(self, node: Typed) -> str:
+        if node.fields["from"] is None:
+            return f"{self.module.bind(fhir.to_value)}({self.expression(node.operands[0])})"
         return self._converted(node.operands[0], node.fields["from"].name)
 
     def _converted(self, source: Typed, type_: str) -> str:
         """The conversion of a value; of an element of a loop's item it is done once, if it cannot fail."""
         before = len(self.out.lines)
-        inner = self.expression(source)
+        inner = self._bare(source)
         text = f"{self.module.bind(fhir.converter(type_))}({inner})"
         item = self._root(source)
         if item in self.out.loops and type_ not in fhir.CAN_FAIL and len(self.out.lines) == before:
@@ -97,20 +121,29 @@ class Elements(Expressions):
         names = list(descendants(self.library.models.by_name[type_.model], type_.name))
         return self.module.constant(f"frozenset({names!r})")
 
-    def _direct(self, operand: Typed, type_: Type) -> str | None:
+    def _direct(self, operand: Typed, type_: Type, *, bare: bool = False) -> str | None:
         """A choice element taken as one of its types is read from that type's own property."""
-        if (
-            operand.op != "Property"
-            or not isinstance(operand.type, ChoiceOf)
-            or type_ not in operand.type.options
-        ):
-            return None
-        (source,) = operand.operands
-        if not is_of_model(source.type):
+        place = self._place(operand, type_)
+        return None if place is None else self._read(*place, type_, bare=bare)
+
+    def _place(self, operand: Typed, type_: Type) -> tuple[str, str] | None:
+        """The name that holds the data, and the property in which a choice element is of the type."""
+        options = operand.type.options if isinstance(operand.type, ChoiceOf) else ()
+        if operand.op != "Property" or type_ not in options or not is_of_model(operand.operands[0].type):
             return None
         ((key, _),) = self._keys(operand.fields["path"], type_)
-        held = self.held(source)
-        return self.guarded(held, f"{held}.get({key!r})")
+        return self.held(operand.operands[0]), key
+
+    def _present(self, operand: Typed, type_: Type) -> str | None:
+        """Whether a choice element is of the type, asked of the data; a primitive may be all extensions."""
+        place = self._place(operand, type_)
+        if place is None:
+            return None
+        held, key = place
+        if not self._is_primitive(type_):
+            return f"({self.guarded(held, f'{held}.get({key!r})')} is not None)"
+        either = f"({key!r} in {held} or {f'_{key}'!r} in {held})"
+        return either if held in self.never_null else f"({held} is not None and {either})"
 
     def _propertyofeach(self, node: Typed) -> str:
         (source,) = node.operands
@@ -131,6 +164,8 @@ class Elements(Expressions):
 
     def form(self, type_: Type) -> str:
         """What rules.emit.checks looks for, as Python text."""
+        if self.needs_tag(type_):
+            return f"('tagged', {self._tags(type_, ())})"
         if isinstance(type_, ListOf):
             return f"('list', {self.form(type_.element)})"
         if isinstance(type_, IntervalOf):
@@ -146,45 +181,75 @@ class Elements(Expressions):
             both = f"{self.module.bind(values.CodeSystem)}, {self.module.bind(values.ValueSet)}"
             return f"('choice', ({both}))"
         if type_.model != "System":
-            raise CompileError([Diagnostic(self.out.line, 1, "unsupported", f"a test for the type {type_}")])
+            return f"('resource', {self._tags(type_, ())})"
         return self.module.bind(CLASSES[type_.name])
+
+    def needs_tag(self, type_: Type) -> bool:
+        """Whether a value does not tell its type itself, so that in a choice it is Chosen with the type."""
+        if isinstance(type_, ListOf):
+            return self.needs_tag(type_.element)
+        if isinstance(type_, TupleOf):
+            return any(self.needs_tag(element) for _, element in type_.elements)
+        return is_of_model(type_) and not self._is_resource(type_)
+
+    def _tags(self, type_: Type, among: Sequence[Type]) -> str:
+        """What a Chosen or a resource of the type, or of a subtype, says of itself; as a constant."""
+        if isinstance(type_, Named):
+            return self._names(type_)
+        subtypes = {str(option) for option in among if self.library.models.is_subtype(option, type_)}
+        return self.module.constant(f"frozenset({sorted({str(type_)} | subtypes)!r})")
 
     def _is(self, node: Typed) -> str:
         type_, (operand,) = node.fields["isType"], node.operands
-        if is_of_model(type_):
-            if direct := self._direct(operand, type_):
-                return f"({direct} is not None)"
+        if isinstance(type_, Named) and is_of_model(type_):
+            if present := self._present(operand, type_):
+                return present
             if operand.type != ANY and self.library.models.is_subtype(operand.type, type_):
                 return f"({self.held(operand)} is not None)"
-            return f"{self.module.bind(fhir.has_type)}({self.expression(operand)}, {self._names(type_)})"
-        form = self.module.constant(self.form(node.fields["isType"]))
-        return f"{self.module.bind(checks.is_of)}({self.expression(node.operands[0])}, {form})"
+        if is_of_model(type_) or self.needs_tag(type_):
+            tags = self._tags(type_, options_of(operand.type))
+            return f"{self.module.bind(fhir.has_type)}({self.expression(operand)}, {tags})"
+        form = self.module.constant(self.form(type_))
+        return f"{self.module.bind(checks.is_of)}({self.expression(operand)}, {form})"
 
     def _as(self, node: Typed) -> str:
         (operand,) = node.operands
         type_ = node.fields["asType"]
         if operand.op == "Null":
             return "None"
-        if isinstance(type_, ChoiceOf) and is_of_model(operand.type) and not self._is_resource(operand.type):
-            assert isinstance(operand.type, Named)
-            return f"{self.module.bind(fhir.wrapped)}({self.expression(operand)}, {operand.type.name!r})"
-        if type_ == ANY or isinstance(type_, ChoiceOf) or self.library.models.is_subtype(operand.type, type_):
+        if isinstance(type_, ChoiceOf):
+            return self._as_choice(node, operand, type_)
+        if type_ == ANY or self.library.models.is_subtype(operand.type, type_):
             return self.expression(operand)
-        if is_of_model(type_):
-            return self._as_of_model(node, operand, type_)
+        if is_of_model(type_) or self.needs_tag(type_):
+            return self._as_tagged(node, operand, type_)
         function = checks.cast if node.fields["strict"] else checks.as_of
         form = self.module.constant(self.form(type_))
         return f"{self.module.bind(function)}({self.expression(operand)}, {form})"
 
-    def _as_of_model(self, node: Typed, operand: Typed, type_: Named) -> str:
+    def _as_choice(self, node: Typed, operand: Typed, type_: ChoiceOf) -> str:
+        """Into a choice a value is tagged; of another choice, what is not among the options is null."""
+        if self.needs_tag(operand.type):
+            tag = operand.type.name if isinstance(operand.type, Named) else str(operand.type)
+            return f"{self.module.bind(fhir.wrapped)}({self.expression(operand)}, {tag!r})"
+        known = all(
+            any(self.library.models.is_subtype(option, target) for target in type_.options)
+            for option in options_of(operand.type)
+        )
+        if known or operand.type == ANY:
+            return self.expression(operand)
+        function = checks.cast if node.fields["strict"] else checks.among
+        form = self.module.constant(self.form(type_))
+        return f"{self.module.bind(function)}({self.expression(operand)}, {form})"
+
+    def _as_tagged(self, node: Typed, operand: Typed, type_: Type) -> str:
         strict = node.fields["strict"]
         direct = None if strict else self._direct(operand, type_)
         if direct is not None:
             return direct
-        if not (isinstance(operand.type, ChoiceOf) or self._is_resource(operand.type) or operand.type == ANY):
-            raise self.unsupported(node, f"{operand.type} as {type_}")
         function = fhir.cast if strict else fhir.unwrapped
-        return f"{self.module.bind(function)}({self.expression(operand)}, {self._names(type_)})"
+        tags = self._tags(type_, options_of(operand.type))
+        return f"{self.module.bind(function)}({self.expression(operand)}, {tags})"
 
     def _is_resource(self, type_: Type) -> bool:
         return isinstance(type_, Named) and self.library.models.is_subtype(
@@ -205,8 +270,7 @@ class Elements(Expressions):
         """Whether a conversion is only one of the static type: System values and resources know their own."""
         if by.op != "As" or by.operands[0].op != "ElementRef" or not isinstance(by.type, ChoiceOf):
             return by.op == "ElementRef"
-        inner = by.operands[0].type
-        return not is_of_model(inner) or self._is_resource(inner)
+        return not self.needs_tag(by.operands[0].type)
 
     def _by(self, node: Typed, item: str) -> str:
         outer = self.locals.get("")
@@ -221,6 +285,11 @@ class Elements(Expressions):
         with self.out.block(f"def {convert}({item}):"):
             self.out.add(f"return {self._by(node, item)}")
         return f"{self.module.bind(checks.converted_interval)}({held}, {convert})"
+
+
+def options_of(type_: Type) -> tuple[Type, ...]:
+    """What a value of the type may be."""
+    return type_.options if isinstance(type_, ChoiceOf) else (type_,)
 
 
 def is_of_model(type_: Type) -> bool:

@@ -48,17 +48,6 @@ CLASSES: dict[str, type] = {
 }
 
 
-# Operators that compare values; a choice of a model's types must be cast before it is compared.
-_OF_VALUES = frozenset({"Equal", "Equivalent", "In", "Contains", "ProperIn", "ProperContains", "IndexOf"})
-
-
-def _is_mixed(type_: Type) -> bool:
-    if isinstance(type_, ListOf):
-        return _is_mixed(type_.element)
-    options = type_.options if isinstance(type_, ChoiceOf) else ()
-    return any(isinstance(option, Named) and option.model != "System" for option in options)
-
-
 # Conversions that cannot fail: of constants they are constants.
 _FOLDED = frozenset({"ToConcept", "ToDecimal", "ToLong", "ToQuantity", "ToDateTime"})
 _CONSTANT = re.compile(r"K\d+|\(?-?\d+\)?")
@@ -121,8 +110,6 @@ class Expressions:
     # Operators
 
     def _call(self, node: Typed) -> str:
-        if node.op in _OF_VALUES and any(_is_mixed(operand.type) for operand in node.operands):
-            raise self.unsupported(node, f"{node.op} of a choice of a model's types: cast it to one of them")
         function = function_of(node.op, [operand.type for operand in node.operands])
         if node.op in DATA_LISTS and is_data(node.operands[0].type):
             function = DATA_LISTS[node.op]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Any, Final
 
 from rules.runtime.errors import EvaluationError
@@ -37,13 +38,44 @@ class Chosen:
     value: Any
 
 
-def chosen(value: dict[str, Any] | None, keys: tuple[tuple[str, str], ...]) -> Chosen | None:
-    """A choice element; keys are pairs of the JSON property and the FHIR type."""
-    if value is not None:
-        for key, type_ in keys:
-            found = value.get(key)
-            if found is not None:
-                return Chosen(type_, found)
+@dataclass(frozen=True, slots=True)
+class Primitive:
+    """A primitive with its id or extensions, `value` may be None; without them it is the JSON value."""
+
+    value: Any
+    beside: dict[str, Any]
+
+
+def primitive(value: dict[str, Any], name: str) -> Any:
+    """A primitive element, with what stands beside it (https://hl7.org/fhir/R4/json.html#primitive)."""
+    found, beside = value.get(name), value.get(f"_{name}")
+    return Primitive(found, beside) if isinstance(beside, dict) else found
+
+
+def primitives(value: dict[str, Any], name: str) -> list[Any] | None:
+    """A list of primitives, each with what stands beside it at its place of the other list."""
+    found, beside = value.get(name) or [], value.get(f"_{name}")
+    if not isinstance(beside, list):
+        return value.get(name)
+    pairs = zip_longest(found, beside)
+    return [item if more is None else Primitive(item, more) for item, more in pairs]
+
+
+def beside(value: Any, name: str) -> Any:
+    """The id or the extensions of a primitive."""
+    return value.beside.get(name) if isinstance(value, Primitive) else None
+
+
+def chosen(value: dict[str, Any] | None, keys: tuple[tuple[str, str, str | None], ...]) -> Chosen | None:
+    """A choice element; keys are the JSON property, the FHIR type, and the property beside it or None."""
+    if value is None:
+        return None
+    for key, type_, _ in keys:
+        if value.get(key) is not None:
+            return Chosen(type_, primitive(value, key))
+    for key, type_, other in keys:
+        if other in value:
+            return Chosen(type_, primitive(value, key))
     return None
 
 
@@ -83,6 +115,8 @@ def _content(value: Any) -> Any:
         return tuple(_content(item) for item in value)
     if isinstance(value, Chosen):
         return (value.type, _content(value.value))
+    if isinstance(value, Primitive):
+        return (Primitive, _content(value.value), _content(value.beside))
     return (type(value) is bool, value)
 
 
@@ -125,35 +159,46 @@ DATA_LISTS: Final[dict[str, Callable[..., Any]]] = {
 # Primitives
 
 
+def _bare(value: Any) -> Any:
+    return value.value if isinstance(value, Primitive) else None
+
+
 def to_string(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    return value if isinstance(value, str) else to_string(_bare(value)) if value is not None else None
 
 
 def to_boolean(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None
+    return value if isinstance(value, bool) else to_boolean(_bare(value)) if value is not None else None
 
 
 def to_integer(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return int(value)
+    return to_integer(value.value) if isinstance(value, Primitive) else None
 
 
 def to_decimal(value: Any) -> Decimal | None:
     """A number of JSON, however it was decoded."""
     if value is None or isinstance(value, bool):
         return None
+    if isinstance(value, Primitive):
+        return to_decimal(value.value)
     return Decimal(str(value)) if isinstance(value, float) else Decimal(value)
 
 
 def to_date(value: Any) -> Date | None:
-    return parse_date(value) if isinstance(value, str) else None
+    text = to_string(value)
+    return parse_date(text) if text is not None else None
 
 
 def to_date_time(value: Any) -> DateTime | None:
-    return parse_datetime(value) if isinstance(value, str) else None
+    text = to_string(value)
+    return parse_datetime(text) if text is not None else None
 
 
 def to_time(value: Any) -> Time | None:
-    return parse_time(value) if isinstance(value, str) else None
+    text = to_string(value)
+    return parse_time(text) if text is not None else None
 
 
 # Complex types
@@ -242,6 +287,21 @@ _FROM: Final[dict[str, Callable[[Any], Any]]] = {
 }
 
 
+def to_value(value: Any) -> Any:
+    """What a choice holds as a System value where its FHIR type has one; anything else as it is."""
+    if not isinstance(value, Chosen):
+        return value
+    convert = _FROM.get(value.type) or _FROM.get(_BASES.get(value.type, ""))
+    return value if convert is None else convert(value.value)
+
+
+# Types that are converted as the type that they specialise.
+_BASES: Final = {
+    **dict.fromkeys(("code", "id", "markdown"), "string"),
+    **dict.fromkeys(("canonical", "oid", "url", "uuid"), "uri"),
+    **dict.fromkeys(("positiveInt", "unsignedInt"), "integer"),
+    **dict.fromkeys(("Age", "Count", "Distance", "Duration", "MoneyQuantity", "SimpleQuantity"), "Quantity"),
+}
 CAN_FAIL: Final = frozenset({"Quantity", "Range", "Ratio"})
 
 

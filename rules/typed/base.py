@@ -8,10 +8,10 @@ from typing import Any
 
 from rules.language import nodes as n
 from rules.language.errors import Diagnostic
-from rules.typed.conversion import Conversions
+from rules.typed.conversion import Conversions, is_mixed
 from rules.typed.model import Models
 from rules.typed.signatures import overloads
-from rules.typed.tree import Typed, null
+from rules.typed.tree import QueryClauses, Typed, null
 from rules.typed.types import (
     ANY,
     BOOLEAN,
@@ -93,23 +93,50 @@ class Typing:
         return self.conversions.convert(node, target)
 
     def operator(self, op: str, operands: Sequence[Typed], at: n.At, **fields: Any) -> Typed:
-        """The ELM node of an operator, its operands converted to the overload that fits best."""
+        """The ELM node of an operator, its operands converted to the overload that fits best.
+
+        A choice that no single overload is for is taken at run time as the type that its value has.
+        """
         signatures = overloads(op)
         if op in _OF_VALUES:
             operands = [self.conversions.as_system(operand) for operand in operands]
         match = self.conversions.resolve(signatures, [operand.type for operand in operands])
-        if match is None:
-            if any("error" in operand.fields for operand in operands):
-                return null(at)
-            types = ", ".join(str(operand.type) for operand in operands)
-            return self.error(at, f"{op} does not take ({types})")
-        if match.ambiguous:
-            types = ", ".join(str(operand.type) for operand in operands)
-            return self.error(at, f"{op} could take ({types}) in several ways: cast to one type")
+        if match is not None and op in _OF_VALUES and any(map(is_mixed, match.operands)):
+            operands = [self.conversions.to_values(operand) for operand in operands]
+            match = self.conversions.resolve(signatures, [operand.type for operand in operands])
+        if match is None or match.ambiguous:
+            return self._by_option(op, operands, at, fields)
         pairs = zip(operands, match.operands, strict=True)
         converted = [self.conversions.convert(operand, target) for operand, target in pairs]
         fields = {name: value for name, value in fields.items() if value is not None}
         return Typed(op, match.result, converted, fields, at)
+
+    def _by_option(self, op: str, operands: Sequence[Typed], at: n.At, fields: dict[str, Any]) -> Typed:
+        """A Case over the options of the first choice for which there is an overload; of others, null."""
+        if any("error" in operand.fields for operand in operands):
+            return null(at)
+        types = ", ".join(str(operand.type) for operand in operands)
+        number = next((k for k, o in enumerate(operands) if isinstance(o.type, ChoiceOf)), None)
+        if number is None:
+            return self.error(at, f"{op} does not take ({types})")
+        choice, items = operands[number], []
+        assert isinstance(choice.type, ChoiceOf)
+        for option in choice.type.options:
+            marked = len(self.problems)
+            cast = Typed("As", option, [choice], {"asType": option, "strict": False}, at)
+            found = self.operator(op, [*operands[:number], cast, *operands[number + 1 :]], at, **fields)
+            if len(self.problems) == marked and "error" not in found.fields:
+                items.append((Typed("Is", BOOLEAN, [choice], {"isType": option}, at), found))
+            del self.problems[marked:]
+        if not items:
+            return self.error(at, f"{op} does not take ({types})")
+        result, values = self.common([found for _, found in items])
+        items = [(test, value) for (test, _), value in zip(items, values, strict=True)]
+        otherwise = Typed("As", result, [null()], {"asType": result, "strict": False}, at)
+        if op == "Equivalent":  # which is never null: two nulls are equivalent, and nothing else of two types
+            missing = [Typed("IsNull", BOOLEAN, [operand], {}, at) for operand in operands]
+            otherwise = Typed("And", BOOLEAN, missing, {}, at)
+        return Typed("Case", result, [], {"comparand": None, "items": items, "else": otherwise}, at)
 
     def fits(self, op: str, operands: Sequence[Typed]) -> bool:
         return self.conversions.resolve(overloads(op), [operand.type for operand in operands]) is not None
@@ -159,9 +186,21 @@ class Typing:
         if type_ is None:
             return self.error(at, f"{source.type.element} has no element {name}")
         if isinstance(source.type.element, ChoiceOf):
-            return self.error(at, f"{name} of a list of choices", "unsupported")
+            return self._element_of_choices(source, source.type.element, name, at)
         flat = type_ if isinstance(type_, ListOf) else ListOf(type_)
         return Typed("PropertyOfEach", flat, [source], {"path": name, "elementType": type_}, at)
+
+    def _element_of_choices(self, source: Typed, type_: ChoiceOf, name: str, at: n.At) -> Typed:
+        """A query, because each item has the element of its own type."""
+        item = Typed("AliasRef", type_, [], {"name": "$each"}, at)
+        value = self.element(item, name, at)
+        clauses = QueryClauses([("$each", source)], returns=value)
+        known = Typed("IsNull", BOOLEAN, [value], {}, at)
+        clauses.where = Typed("Not", BOOLEAN, [known], {}, at)
+        found = Typed("Query", ListOf(value.type), [], {"clauses": clauses}, at)
+        if not isinstance(value.type, ListOf):
+            return found
+        return Typed("Flatten", value.type, [found], {}, at)
 
 
 def is_collection(type_: Type) -> bool:

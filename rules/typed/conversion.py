@@ -26,6 +26,7 @@ from rules.typed.types import (
     ChoiceOf,
     IntervalOf,
     ListOf,
+    Named,
     Type,
     Variable,
     choice_of,
@@ -91,10 +92,10 @@ class Conversions:
         return None if inner is None else inner + _INSIDE
 
     def _from_choice(self, source: ChoiceOf, target: Type) -> int | None:
-        if isinstance(target, ChoiceOf):
-            fits = all(self.cost(option, target) is not None for option in source.options)
-            return _SUBTYPE if fits else None
+        """Of one choice to another: what is not among its options becomes null."""
         costs = [found for option in source.options if (found := self.cost(option, target)) is not None]
+        if isinstance(target, ChoiceOf) and len(costs) == len(source.options):
+            return _SUBTYPE
         return _CAST + min(costs) if costs else None
 
     def convert(self, node: Typed, target: Type) -> Typed:
@@ -132,6 +133,17 @@ class Conversions:
         fields = {"name": conversion.name, "from": owner}
         return Typed("ModelConversion", conversion.type, [node], fields, node.at)
 
+    def to_values(self, node: Typed) -> Typed:
+        """What a choice of a model's types holds, as a System value where its type has one."""
+        type_ = node.type
+        if isinstance(type_, ListOf) and is_mixed(type_):
+            element = self.to_values(Typed("ElementRef", type_.element, at=node.at))
+            return Typed("ConvertList", ListOf(element.type), [node], {"by": element}, node.at)
+        if not (isinstance(type_, ChoiceOf) and is_mixed(type_)):
+            return self.as_system(node)
+        result = choice_of(*(self._system_of(option) for option in type_.options))
+        return Typed("ModelConversion", result, [node], {"name": "ToValue", "from": None}, node.at)
+
     def _system_of(self, type_: Type) -> Type:
         found = self.models.conversion(type_)
         return found[1].type if found else type_
@@ -163,7 +175,9 @@ class Conversions:
 
     def _convert_choice(self, node: Typed, source: ChoiceOf, target: Type) -> Typed:
         if isinstance(target, ChoiceOf):
-            return node
+            if all(self.cost(option, target) is not None for option in source.options):
+                return node
+            return Typed("As", target, [node], {"asType": target, "strict": False}, node.at)
         reachable = [option for option in source.options if self.cost(option, target) is not None]
         exact = [option for option in reachable if self.models.is_subtype(option, target)]
         if exact and len(reachable) == len(exact):
@@ -256,6 +270,14 @@ class Conversions:
                 type_ = ListOf(CODE)
             return isinstance(type_, ListOf) and self._bind(pattern.element, type_.element, bound)
         return isinstance(type_, IntervalOf) and self._bind(pattern.point, type_.point, bound)
+
+
+def is_mixed(type_: Type) -> bool:
+    """Whether it is a choice, or a list of a choice, with types of a data model in it."""
+    if isinstance(type_, ListOf):
+        return is_mixed(type_.element)
+    options = type_.options if isinstance(type_, ChoiceOf) else ()
+    return any(isinstance(option, Named) and option.model != "System" for option in options)
 
 
 def variables(type_: Type) -> set[str]:

@@ -128,9 +128,10 @@ class Terms(Operators):
 
     def _intervalselector(self, node: n.IntervalSelector) -> Typed:
         ends = [self.conversions.as_system(self.expression(end)) for end in (node.low, node.high)]
-        type_, ends = self.common(ends)
-        if isinstance(type_, ChoiceOf):
+        type_ = self.conversions.join(ends[0].type, ends[1].type)
+        if type_ is None or isinstance(type_, ChoiceOf):
             return self.error(node.at, f"an interval cannot run from {ends[0].type} to {ends[1].type}")
+        ends = [self.conversions.convert(end, type_) for end in ends]
         closed = {"lowClosed": node.low_closed, "highClosed": node.high_closed}
         fields = {name: self._closed(end, node.at) for name, end in closed.items()}
         return Typed("Interval", IntervalOf(type_), ends, fields, node.at)
