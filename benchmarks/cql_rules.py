@@ -69,31 +69,31 @@ CONSTANT: Final = """
 define "Rule": 1 + 1 = 2
 """
 
-RULES: Final = {"constant": CONSTANT, "latest": LATEST, "pairs": PAIRS, "window": WINDOW, "newest": NEWEST}
-TARGETS: Final = {"latest": 125_000, "pairs": 7_000, "window": 7_000, "newest": 7_000}
+RULES: Final = {
+    "constant": CONSTANT,
+    "latest": LATEST,
+    "latest of 30": LATEST,
+    "pairs": PAIRS,
+    "window": WINDOW,
+    "newest": NEWEST,
+}
+TARGETS: Final = {"latest": 125_000, "pairs": 7_000, "window": 7_000, "newest": 7_000}  # evaluations a second
+PATIENTS: Final = ("quiet", "alarming")
 
 
 def text_of(name: str) -> str:
     return HEAD + RULES[name]
 
 
-def patients() -> dict[str, list[dict[str, Any]]]:
-    """Two patients: of `quiet` no rule holds (so that no loop ends early), of `alarming` every rule does."""
-    return {"quiet": _patient(gain=0.0, saturation=93), "alarming": _patient(gain=2.4, saturation=88)}
+def answer(name: str, patient: str) -> bool:
+    """Every rule holds for the alarming patient; none for the quiet one, so that no loop ends early."""
+    return patient == "alarming" or name == "constant"
 
 
-# Whether each rule holds, by patient.
-ANSWERS: Final = {
-    "quiet": dict.fromkeys(RULES, False) | {"constant": True},
-    "alarming": dict.fromkeys(RULES, True),
-}
-
-
-def _patient(gain: float, saturation: int) -> list[dict[str, Any]]:
-    """A patient with COPD, one saturation, and thirty weights, one every twelve hours."""
-    end = datetime(2026, 11, 21, 8, tzinfo=timezone(timedelta(hours=1)))
-    weights = [round(80 + (n * 7 % 5) * 0.1 + gain * (n == 29), 1) for n in range(30)]
-    return [
+def data_of(name: str, patient: str) -> list[dict[str, Any]]:
+    """The patient with an active COPD and three saturations, or thirty of what the rule looks at."""
+    alarming = patient == "alarming"
+    few = [
         {"resourceType": "Patient", "id": "p", "birthDate": "1950-01-01"},
         {
             "resourceType": "Condition",
@@ -102,21 +102,27 @@ def _patient(gain: float, saturation: int) -> list[dict[str, Any]]:
             "code": {"coding": [{"system": SCT, "code": "13645005"}]},
             "subject": {"reference": "Patient/p"},
         },
-        _observation("s", "59408-5", end, saturation, "%"),
-        *(
-            _observation(f"w{n}", "29463-7", end - timedelta(hours=12 * (29 - n)), weight, "kg")
-            for n, weight in enumerate(weights)
-        ),
     ]
+    if name in ("constant", "latest"):
+        return [*few, *_series("59408-5", "%", [94, 93, 88 if alarming else 92])]
+    if name == "latest of 30":
+        return [*few, *_series("59408-5", "%", [*(93 + n % 3 for n in range(29)), 88 if alarming else 92])]
+    weights = [round(80 + (n * 7 % 5) * 0.1, 1) for n in range(29)]
+    return [*few, *_series("29463-7", "kg", [*weights, 83.1 if alarming else 80.2])]
 
 
-def _observation(id_: str, code: str, at: datetime, value: float, unit: str) -> dict[str, Any]:
-    return {
-        "resourceType": "Observation",
-        "id": id_,
-        "status": "final",
-        "code": {"coding": [{"system": LOINC, "code": code}]},
-        "subject": {"reference": "Patient/p"},
-        "effectiveDateTime": at.isoformat(timespec="seconds"),
-        "valueQuantity": {"value": value, "unit": unit, "system": UCUM, "code": unit},
-    }
+def _series(code: str, unit: str, values: list[float]) -> list[dict[str, Any]]:
+    """Readings every twelve hours, the last one two hours before NOW."""
+    end = datetime(2026, 11, 21, 8, tzinfo=timezone(timedelta(hours=1)))
+    return [
+        {
+            "resourceType": "Observation",
+            "id": f"o{n}",
+            "status": "final",
+            "code": {"coding": [{"system": LOINC, "code": code}]},
+            "subject": {"reference": "Patient/p"},
+            "effectiveDateTime": (end - timedelta(hours=12 * (len(values) - 1 - n))).isoformat(),
+            "valueQuantity": {"value": value, "unit": unit, "system": UCUM, "code": unit},
+        }
+        for n, value in enumerate(values)
+    ]

@@ -8,15 +8,16 @@ from typing import Any, Final
 
 from rules.cql.parameters import checked
 from rules.elm.write import write_library
-from rules.emit.library import UNSET, Compiled
+from rules.emit.library import Compiled
 from rules.emit.retrieve import Retrieve, matching, merged
+from rules.emit.source import UNSET
 from rules.model.values import Chosen, Primitive
-from rules.runtime.context import Context, Message, evaluation
+from rules.runtime.context import Context, Message, enter, evaluation, leave
 from rules.runtime.errors import EvaluationError
 from rules.runtime.interval import Interval
 from rules.runtime.ordering import Uncertainty
 from rules.runtime.temporal import DAY, DateTime, parse_datetime
-from rules.runtime.units import TextUnits, Units
+from rules.runtime.units import Units
 from rules.runtime.values import Code, Tuple, ValueSet
 from rules.typed.tree import TypedLibrary
 
@@ -77,7 +78,7 @@ class Library:
         if retrieve.dates is None:
             return None, None
         functions = {compiled.typed: compiled.namespace for compiled in self._all()}
-        state = State(self.compiled, parameters or {}, ())
+        state = State(self.compiled, parameters, ())
 
         def value_of(library: TypedLibrary, name: str) -> Any:
             try:
@@ -100,7 +101,7 @@ class Library:
 
         Raises KeyError if there is no such definition, EvaluationError where CQL says that it fails.
         """
-        return self._run({name: self.compiled.functions[name]}, **given)[name]
+        return self._run((self.compiled.functions[name],), **given)[0]
 
     def evaluate_all(self, **given: Any) -> dict[str, Any]:
         """The values of all public definitions.
@@ -111,11 +112,13 @@ class Library:
         valuesets: codes by canonical URL, or a function of a ValueSet. units: see rules.runtime.units.
         message: receives what the Message operator says. steps: how much work it may be, in rounds of loops.
         """
-        return self._run({name: self.compiled.functions[name] for name in self.defines}, **given)
+        names = self.defines
+        functions = self.compiled.functions
+        return dict(zip(names, self._run([functions[name] for name in names], **given), strict=True))
 
     def _run(
         self,
-        functions: Mapping[str, Callable[[State], Any]],
+        functions: Sequence[Callable[[State], Any]],
         *,
         resources: Sequence[Mapping[str, Any]] = (),
         parameters: Mapping[str, Any] | None = None,
@@ -124,20 +127,25 @@ class Library:
         units: Units | None = None,
         message: Callable[[Message], None] | None = None,
         steps: int = MOST_STEPS,
-    ) -> dict[str, Any]:
-        state = State(self.compiled, parameters or {}, resources, steps)
-        context = Context(
-            now=_moment(now), units=units or TextUnits(), valueset=_finder(valuesets), message=message
-        )
-        with evaluation(context):
-            try:
-                return {name: _public(function(state)) for name, function in functions.items()}
-            except RecursionError:
-                raise EvaluationError("the evaluation is nested too deeply") from None
-            except EvaluationError:
-                raise
-            except Exception as error:  # a fault of ours: the caller still gets the one error it expects
-                raise EvaluationError(f"internal error: {type(error).__name__}") from error
+    ) -> list[Any]:
+        state = State(self.compiled, parameters, resources, steps)
+        context = Context(_moment(now))
+        if units is not None:
+            context.units = units
+        if valuesets is not None:
+            context.valueset = valuesets if callable(valuesets) else _finder(valuesets)
+        context.message = message
+        token = enter(context)
+        try:
+            return [_public(function(state)) for function in functions]
+        except RecursionError:
+            raise EvaluationError("the evaluation is nested too deeply") from None
+        except EvaluationError:
+            raise
+        except Exception as error:  # a fault of ours: the caller still gets the one error it expects
+            raise EvaluationError(f"internal error: {type(error).__name__}") from error
+        finally:
+            leave(token)
 
 
 class State:
@@ -148,31 +156,35 @@ class State:
     def __init__(
         self,
         compiled: Compiled,
-        parameters: Mapping[str, Any],
+        parameters: Mapping[str, Any] | None,
         resources: Sequence[Mapping[str, Any]],
         steps: int = MOST_STEPS,
     ) -> None:
-        self.slots = {library: [UNSET] * count for library, count in compiled.libraries}
-        self.given = checked(parameters, self.slots) if parameters else {}
+        self.slots = {library: unset.copy() for library, unset in compiled.libraries}
+        self.given = checked(parameters, {compiled.typed: 0, **self.slots}) if parameters else {}
         self.steps = self.left = steps
         self.resources = resources
-        self.found: dict[Retrieve, list[Any]] = {}
-        self.by_type: dict[str, list[Any]] | None = None
+        self.found: dict[int, list[Any]] = {}
+        self.by_type: dict[str, list[Any]] = {}
 
-    def retrieve(self, wanted: Retrieve, codes: Any = ()) -> list[Any]:
-        """The resources that a retrieve asks for, in the order given."""
-        known = wanted.codes is not None
-        if known and wanted in self.found:
-            return self.found[wanted]
-        if self.by_type is None:
-            self.by_type = {}
-            for resource in self.resources:
-                self.by_type.setdefault(resource["resourceType"], []).append(resource)
-        found = self.by_type.get(wanted.type, [])
+    def retrieve(self, wanted: Retrieve, codes: Any = None) -> list[Any]:
+        """The resources that a retrieve asks for, in the order given; `codes` if it does not know them."""
+        known = self.found.get(id(wanted))
+        if known is not None:
+            return known
+        found = self._of_type(wanted.type)
+        if wanted.codes is None:
+            return matching(found, wanted.path or "", codes)
         if wanted.path is not None:
-            found = matching(found, wanted.path, wanted.wanted if wanted.wanted else codes)
-        if known:
-            self.found[wanted] = found
+            found = wanted.matching(found)
+        self.found[id(wanted)] = found
+        return found
+
+    def _of_type(self, type_: str) -> list[Any]:
+        found = self.by_type.get(type_)
+        if found is None:
+            found = [resource for resource in self.resources if resource["resourceType"] == type_]
+            self.by_type[type_] = found
         return found
 
     def work(self, steps: int) -> None:
@@ -192,21 +204,21 @@ class State:
         return self.given.get((library, name), UNSET)
 
 
+_COMPOSED: Final = frozenset((Uncertainty, Chosen, Primitive, list, Tuple))
+
+
 def _public(value: Any) -> Any:
     """What is known only within bounds as the interval of what it may be; data as in JSON."""
-    if isinstance(value, Uncertainty):
+    kind = value.__class__
+    if kind not in _COMPOSED:
+        return value
+    if kind is Uncertainty:
         return Interval(value.low, value.high)
-    if type(value) is list:
-        return [_public(item) for item in value] if any(map(_may_hold, value)) else value
-    if type(value) is Tuple:
+    if kind is Tuple:
         return Tuple({name: _public(item) for name, item in value.items()})
-    if type(value) in (Chosen, Primitive):
+    if kind is Chosen or kind is Primitive:
         return _public(value.value)
-    return value
-
-
-def _may_hold(value: Any) -> bool:
-    return type(value) in (Uncertainty, Chosen, Primitive, list, Tuple)
+    return [_public(item) for item in value] if any(item.__class__ in _COMPOSED for item in value) else value
 
 
 def _civil(count: int | None) -> datetime | None:
@@ -227,7 +239,5 @@ def _moment(now: DateTime | datetime | str | None) -> DateTime | None:
     return found
 
 
-def _finder(valuesets: ValueSets | None) -> Callable[[ValueSet], Sequence[Code] | None] | None:
-    if valuesets is None or callable(valuesets):
-        return valuesets
+def _finder(valuesets: Mapping[str, Sequence[Code]]) -> Callable[[ValueSet], Sequence[Code] | None]:
     return lambda valueset: valuesets.get(valueset.id)

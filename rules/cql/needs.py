@@ -11,13 +11,14 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from rules.cql.library import Library
-from rules.emit.retrieve import Retrieve
+from rules.emit.retrieve import Retrieve, merged
 from rules.runtime.values import ValueSet
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The retrieves that an evaluation may come to, and the value sets that it may look into, each once."""
+    """The retrieves that an evaluation may come to, merged as in `Library.retrieves`, and the value sets that
+    it may look into, each once."""
 
     retrieves: tuple[Retrieve, ...]
     valuesets: tuple[ValueSet, ...]
@@ -45,7 +46,7 @@ def needs(library: Library, name: str) -> Needs:
     retrieves = tuple(value for value in found if isinstance(value, Retrieve))
     looked_into = [value for value in found if isinstance(value, ValueSet)]
     looked_into += [retrieve.codes for retrieve in retrieves if isinstance(retrieve.codes, ValueSet)]
-    return Needs(retrieves, tuple(dict.fromkeys(looked_into)))
+    return Needs(merged(retrieves), tuple(dict.fromkeys(looked_into)))
 
 
 def _globals_of(code: CodeType) -> Iterator[str]:

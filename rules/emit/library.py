@@ -8,15 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any
 
 from rules.emit.queries import Queries
 from rules.emit.retrieve import Retrieve
-from rules.emit.source import Function, Module, readable
+from rules.emit.source import UNSET, Function, Module, readable
 from rules.language.errors import CompileError, Diagnostic
 from rules.typed.tree import TypedLibrary
-
-UNSET: Final = object()
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +36,9 @@ class Compiled:
         return {name: self.namespace[f"define_{number}_{readable(name)}"] for number, name in names}
 
     @cached_property
-    def libraries(self) -> tuple[tuple[TypedLibrary, int], ...]:
-        """Every library that takes part, once, with the number of its slots."""
-        found = {self.typed: self.slots}
+    def libraries(self) -> tuple[tuple[TypedLibrary, list[Any]], ...]:
+        """Every library that takes part and keeps results, once, with its slots while there are none."""
+        found = {self.typed: [UNSET] * self.slots} if self.slots else {}
         for included in self.includes.values():
             found |= dict(included.libraries)
         return tuple(found.items())
@@ -63,7 +61,7 @@ def emit(library: TypedLibrary, text: str, includes: Mapping[str, Compiled]) -> 
             if key.startswith(("define_", "function_", "parameter_")) and name in library.includes
         }
     _run(source, lines, _registered(library, text), namespace)
-    return Compiled(library, source, namespace, slots, dict(includes), tuple(module.asked))
+    return Compiled(library, source, namespace, slots, dict(includes), tuple(module.retrieves))
 
 
 def _functions(module: Module, library: TypedLibrary, problems: list[Diagnostic]) -> list[Function]:
@@ -132,6 +130,7 @@ def _attempt(writer: Queries, body: Any, problems: list[Diagnostic], form: str) 
 def _assembled(module: Module, functions: list[Function]) -> tuple[str, list[int]]:
     """The text of the module, and for each of its lines the line of the CQL."""
     written = [(f"{name} = {text}", 1) for text, name in module.constants.items()]
+    written += [(f"# R{number} = {retrieve!r}", 1) for number, retrieve in enumerate(module.retrieves)]
     for function in functions:
         written += [("", 1), ("", 1), *function.lines]
     return "".join(f"{text}\n" for text, _ in written), [line for _, line in written]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
 
 from rules.emit.dates import Dates, Limit, limits
 from rules.emit.elements import Elements
@@ -192,16 +191,13 @@ class Queries(Elements):
         type_ = node.fields["dataType"]
         dates = self.limited.get(id(node))
         if "codes" not in node.fields:
-            return f"c.retrieve({self._lifted(Retrieve(type_.name), dates)})"
+            return f"c.retrieve({self._lifted(Retrieve(type_.name, dates=dates))})"
         path, codes = self._path(type_, node.fields["codeProperty"]), node.fields["codes"]
-        lifted = self._lifted(Retrieve(type_.name, path, self._static(codes)), dates)
-        return f"c.retrieve({lifted}, {self.expression(codes)})"
+        known = self._static(codes)
+        lifted = self._lifted(Retrieve(type_.name, path, known, dates))
+        return f"c.retrieve({lifted}{'' if known is not None else f', {self.expression(codes)}'})"
 
-    def _lifted(self, retrieve: Retrieve, dates: Dates | None) -> str:
-        """What runs is asked of the data without the dates, which are the condition's to judge."""
-        asked = replace(retrieve, dates=dates)
-        if asked not in self.module.asked:
-            self.module.asked.append(asked)
+    def _lifted(self, retrieve: Retrieve) -> str:
         if retrieve not in self.module.retrieves:
             self.module.retrieves.append(retrieve)
         number = self.module.retrieves.index(retrieve)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from rules.emit.retrieve import Retrieve
 
+UNSET: Final = object()
 _UNSAFE = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -25,7 +26,6 @@ class Module:
         self.constants: dict[str, str] = {}
         self.limits: dict[tuple[str, ...], tuple[str, Function]] = {}  # by their text
         self.retrieves: list[Retrieve] = []
-        self.asked: list[Retrieve] = []  # the same, with the dates that limit them
         self._by_object: dict[int, str] = {}
 
     def bind(self, value: Callable[..., Any] | Any, name: str | None = None) -> str:

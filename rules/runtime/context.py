@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from rules.runtime.errors import EvaluationError
 from rules.runtime.temporal import DateTime
@@ -27,7 +27,10 @@ class Message:
     source: Any
 
 
-@dataclass(frozen=True, slots=True)
+_TEXT_UNITS: Final = TextUnits()
+
+
+@dataclass(slots=True, eq=False)  # not frozen: each evaluation makes one, and freezing takes half of the time
 class Context:
     """`now` is the start of the evaluation, and its offset is the one that values without an offset have.
 
@@ -36,7 +39,7 @@ class Context:
     """
 
     now: DateTime | None = None
-    units: Units = field(default_factory=TextUnits)
+    units: Units = _TEXT_UNITS
     valueset: Callable[[ValueSet], Sequence[Code] | None] | None = None
     in_codesystem: Callable[[str, CodeSystem], bool | None] | None = None
     message: Callable[[Message], None] | None = None
@@ -50,6 +53,8 @@ class Context:
 
 _CURRENT: ContextVar[Context] = ContextVar("rules.runtime.context", default=Context())  # noqa: B039
 current = _CURRENT.get
+enter = _CURRENT.set  # what `evaluation` does, for who cannot afford a generator
+leave = _CURRENT.reset
 
 
 @contextmanager
