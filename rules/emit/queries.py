@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any, Final
 
 from rules.emit.dates import Dates, Limit, limits
 from rules.emit.elements import Elements
 from rules.emit.expressions import is_data
 from rules.emit.retrieve import Retrieve
 from rules.emit.source import Function
+from rules.model import values as fhir
 from rules.model.values import DATA_LISTS
 from rules.runtime import lists, values
 from rules.typed.tree import QueryClauses, Typed
 from rules.typed.types import ListOf, Named, Type
+
+_CODEABLE_CONCEPT: Final = Named("FHIR", "CodeableConcept")
 
 
 class Queries(Elements):
@@ -147,9 +153,68 @@ class Queries(Elements):
         if clauses.distinct:
             once = DATA_LISTS["Distinct"] if is_data(type_) else lists.distinct
             self.out.add(f"{result} = {self.module.bind(once)}({result})")
-        if clauses.sort:
+        if len(clauses.sort) == 1 and clauses.sort[0][0] is not None:
+            keys = self._keys_of(clauses, result)
+            function = self.module.bind(lists.sorted_by)
+            self.out.add(f"{result} = {function}({result}, {keys}, {clauses.sort[0][1]})")
+        elif clauses.sort:
             keys = ", ".join(self._key(key, descending) for key, descending in clauses.sort)
             self.out.add(f"{result} = {self.module.bind(lists.sort)}({result}, ({keys},))")
+
+    def _keys_of(self, clauses: QueryClauses, result: str) -> str:
+        """The keys by which a list that was collected is sorted, one for each element."""
+        ((key, _),) = clauses.sort
+        assert key is not None
+        keys, item = self.out.fresh("k"), self.out.fresh("x")
+        outer = self.locals.get("$this")
+        self.locals["$this"] = item
+        self.out.add(f"{keys} = []")
+        if clauses.returns is None and self._holds_resources(clauses.sources[0][1]):
+            self.never_null.add(item)
+        before = len(self.out.lines)
+        with self.out.block(f"for {item} in {result}:"):
+            text = self.expression(key)
+            self.out.add(f"{keys}.append({text})")
+        if len(self.out.lines) == before + 2:
+            del self.out.lines[before - 1 :]
+            self.out.add(f"{keys} = [{text} for {item} in {result}]")
+        if outer is not None:
+            self.locals["$this"] = outer
+        return keys
+
+    def _first(self, node: Typed) -> str:
+        """Of a query that is sorted by one key: the element with the least, or the greatest, key."""
+        return self._of_sorted(node, lists.first_sorted)
+
+    def _last(self, node: Typed) -> str:
+        return self._of_sorted(node, lists.last_sorted)
+
+    def _of_sorted(self, node: Typed, function: Callable[..., Any]) -> str:
+        query = node.operands[0]
+        if query.op != "Query":
+            return self._call(node)
+        clauses: QueryClauses = query.fields["clauses"]
+        if len(clauses.sort) != 1 or clauses.sort[0][0] is None:
+            return self._call(node)
+        unsorted = replace(clauses, sort=[])
+        collected = self.held(Typed("Query", query.type, [], {"clauses": unsorted}, query.at))
+        found = self.out.fresh()
+        self.out.add(f"{found} = None")
+        with self.out.block(f"if {collected}:"):
+            keys = self._keys_of(clauses, collected)
+            self.out.add(f"{found} = {self.module.bind(function)}({collected}, {keys}, {clauses.sort[0][1]})")
+        return found
+
+    def _equivalent(self, node: Typed) -> str:
+        """A CodeableConcept of the data with codes written in the library: without making a Concept of it."""
+        for mine, other in (node.operands, node.operands[::-1]):
+            codes = self._static(other)
+            concept = mine.op == "ModelConversion" and mine.fields["from"] == _CODEABLE_CONCEPT
+            if concept and isinstance(codes, tuple):
+                pairs = [(code.system, code.code) for code in codes]
+                wanted = self.module.constant(f"frozenset({pairs!r})")
+                return f"{self.module.bind(fhir.has_code)}({self.expression(mine.operands[0])}, {wanted})"
+        return self._call(node)
 
     def _key(self, key: Typed | None, descending: bool) -> str:
         if key is None:
@@ -245,7 +310,7 @@ class Queries(Elements):
         if codes.op == "ValueSetRef":
             fields = self.defined(codes).fields
             return values.ValueSet(fields["id"], fields["version"], fields["name"])
-        if codes.op in ("ToList", "List"):
+        if codes.op in ("ToList", "List", "ToConcept"):
             found = [self._static(operand) for operand in codes.operands]
             known = [codes for codes in found if isinstance(codes, tuple)]
             return sum(known, ()) if len(known) == len(found) else None

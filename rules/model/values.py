@@ -235,6 +235,16 @@ def to_concept(value: Any) -> Concept | None:
     return Concept(tuple(to_code(coding) for coding in value.get("coding") or ()), value.get("text"))
 
 
+def has_code(value: Any, wanted: frozenset[tuple[str | None, str | None]]) -> bool:
+    """Whether a CodeableConcept is equivalent to a Concept of these (system, code)."""
+    if value is None:
+        return False
+    for coding in value.get("coding") or ():
+        if coding is not None and (coding.get("system"), coding.get("code")) in wanted:
+            return True
+    return False
+
+
 def period_to_interval(value: Any) -> Interval | None:
     """Without a start it is open there: it may have begun at any time; without an end it goes on."""
     if value is None:

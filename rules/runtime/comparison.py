@@ -173,13 +173,9 @@ def greater_or_equal(left: Any, right: Any) -> bool | None:
     return left >= right  # type: ignore[no-any-return]
 
 
-def less_ordered(left: Any, right: Any) -> bool | None:
-    """< of anything that has an order: times, quantities, uncertainties too."""
-    return ordering.less(left, right)
-
-
-def less_or_equal_ordered(left: Any, right: Any) -> bool | None:
-    return ordering.at_most(left, right)
+# Anything that has an order: times, quantities, uncertainties too.
+less_ordered: Final = ordering.less
+less_or_equal_ordered: Final = ordering.at_most
 
 
 def greater_ordered(left: Any, right: Any) -> bool | None:

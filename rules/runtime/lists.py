@@ -15,7 +15,7 @@ from rules.runtime.context import current
 from rules.runtime.errors import EvaluationError
 from rules.runtime.logic import and_, not_, or_
 from rules.runtime.ordering import PLAIN, TIMES, Uncertainty
-from rules.runtime.temporal import at_offset
+from rules.runtime.temporal import DateTime, at_offset
 
 T = TypeVar("T")
 
@@ -243,11 +243,62 @@ def sort(values: list[T] | None, by: Sequence[SortKey] = ((None, False),)) -> li
         return None
     found = list(values)
     for get, descending in reversed(by):
-        keys = found if get is None else [get(value) for value in found]
-        rank = _rank(keys)
-        order = sorted(range(len(found)), key=[rank(key) for key in keys].__getitem__, reverse=descending)
-        found = [found[at] for at in order]
+        found = sorted_by(found, found if get is None else [get(value) for value in found], descending) or []
     return found
+
+
+def first_sorted(values: list[T] | None, keys: Sequence[Any], descending: bool) -> T | None:
+    """The first of the values sorted by their keys; without sorting where the keys have a total order."""
+    return _utmost(values, keys, descending, last=False)
+
+
+def last_sorted(values: list[T] | None, keys: Sequence[Any], descending: bool) -> T | None:
+    """The last of the values sorted by their keys; without sorting where the keys have a total order."""
+    return _utmost(values, keys, descending, last=True)
+
+
+def _utmost(values: list[T] | None, keys: Sequence[Any], descending: bool, *, last: bool) -> T | None:
+    """Of values with equal keys the sorted list has the first of all first, and the last of all last."""
+    if not values:
+        return None
+    if len(values) == 1:
+        return values[0]
+    ranks = _ranks(keys)
+    if ranks is None:
+        ordered = sorted_by(values, keys, descending)
+        return ordered[-1 if last else 0] if ordered else None
+    best, greatest = ranks[0], last is not descending
+    found = 0
+    for at, rank in enumerate(ranks):
+        if (rank > best if greatest else rank < best) or (last and rank == best):
+            best, found = rank, at
+    return values[found]
+
+
+def _ranks(keys: Sequence[Any]) -> Sequence[Any] | None:
+    """What Python orders as the keys are; None where their order is not total."""
+    known = keys[0]
+    if known.__class__ is DateTime:
+        offset = known.offset
+        for key in keys:
+            if key.__class__ is not DateTime or key.offset != offset:
+                break
+        else:
+            return [key.fields for key in keys]
+    kinds = {type(value) for value in keys if value is not None}
+    if not kinds <= TIMES and not (kinds <= PLAIN and (str not in kinds or kinds == {str})):
+        return None
+    rank = _rank(keys)
+    return [rank(key) for key in keys]
+
+
+def sorted_by(values: list[T] | None, keys: Sequence[Any], descending: bool) -> list[T] | None:
+    """`sort` by one key, given for each value."""
+    if values is None:
+        return None
+    rank = _rank(keys)
+    order = sorted(range(len(values)), key=[rank(key) for key in keys].__getitem__, reverse=descending)
+    return [values[at] for at in order]
 
 
 def _rank(keys: Sequence[Any]) -> Callable[[Any], Any]:

@@ -59,8 +59,22 @@ def contains(interval: Interval | None, point: Any, precision: str | None = None
         return False
     if point is None:
         return None
+    if precision is None and point.__class__ is DateTime:
+        found = _surely_contains(interval, point)
+        if found is not None:
+            return found
     above = _above(interval, point, precision)
     return False if above is False else and_(above, _below(interval, point, precision))
+
+
+def _surely_contains(interval: Interval, point: DateTime) -> bool | None:
+    """The answer for times that lie clearly apart from the bounds, whatever is unknown of them; else None."""
+    low, high = interval.low, interval.high
+    if low.__class__ is not DateTime or high.__class__ is not DateTime:
+        return None
+    if point.latest < low.earliest or point.earliest > high.latest:
+        return False
+    return True if point.earliest > low.latest and point.latest < high.earliest else None
 
 
 def _unknown(interval: Interval) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date as civil
 from functools import lru_cache
 from typing import ClassVar, Final, TypeAlias
@@ -24,6 +24,7 @@ HIGHEST: Final[Fields] = (9999, 12, 31, 23, 59, 59, 999)
 DAY: Final = 86_400_000
 MAX_OFFSET: Final = 14 * 60
 _HOUR_AT: Final = 3
+_UNKNOWN: Final = float("nan")
 _ZONE: Final = r"(Z|[+-]\d\d:\d\d)?"
 _CLOCK: Final = r"(\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d+))?)?)?"
 _DATE: Final = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
@@ -49,11 +50,25 @@ class Date:
 
 @dataclass(frozen=True, slots=True)
 class DateTime:
-    """(year, month, day, hour, minute, second, millisecond), or fewer; `offset` in minutes east of UTC."""
+    """(year, month, day, hour, minute, second, millisecond), or fewer; `offset` in minutes east of UTC.
+
+    `earliest` and `latest` are its `span`, found when they are first asked for; NaN where that is unknown, so
+    that no comparison with them holds.
+    """
 
     fields: Fields
     offset: int | None = None
+    earliest: float = field(init=False, repr=False, compare=False)
+    latest: float = field(init=False, repr=False, compare=False)
     first: ClassVar[int] = 0
+
+    def __getattr__(self, name: str) -> float:
+        if name not in ("earliest", "latest"):
+            raise AttributeError(name)
+        first, last = span(self)
+        object.__setattr__(self, "earliest", _UNKNOWN if first is None else first)
+        object.__setattr__(self, "latest", _UNKNOWN if last is None else last)
+        return self.earliest if name == "earliest" else self.latest
 
     def __str__(self) -> str:
         return f"@{text(self)}" if len(self.fields) > _HOUR_AT else f"@{text(self)}T"
@@ -111,9 +126,9 @@ def depth(value: Temporal, precision: str) -> int:
 
 def check(fields: Fields, first: int = 0) -> Fields:
     """The fields. Raises EvaluationError where one is out of its range."""
-    for at, field in enumerate(fields, first):
-        if not LOWEST[at] <= field <= HIGHEST[at]:
-            raise EvaluationError(f"{PRECISIONS[at]} {field} is out of range")
+    for at, number in enumerate(fields, first):
+        if not LOWEST[at] <= number <= HIGHEST[at]:
+            raise EvaluationError(f"{PRECISIONS[at]} {number} is out of range")
     if not first and len(fields) > 2 and fields[2] > monthrange(fields[0], fields[1])[1]:
         raise EvaluationError(f"day {fields[2]} is out of range")
     return fields
