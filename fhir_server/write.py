@@ -70,7 +70,7 @@ async def commit(
     expressions inside the Bundle's entry where there is one.
     """
     now = service.clock()
-    await alerts.prepare(change.resource for change in changes if change.resource)
+    await alerts.prepare(service.store, (change.resource for change in changes if change.resource))
     if len(changes) < _MANY:
         drafts = _drafts(changes, base, now, service.new_id)
     else:
@@ -79,6 +79,7 @@ async def commit(
     def work(tx: Transaction) -> tuple[list[Outcome], alerts.Learned]:
         unit = _Unit(tx, base, now)
         outcomes = unit.carry_out(drafts)
+        unit.check_definitions()
         learned = alerts.follow_up(tx, unit.written, unit.put, service.new_id, now, service.rules, base)
         if then:
             then(tx)
@@ -149,6 +150,7 @@ class _Unit:
         self._base = base
         self._updated = microseconds(now)
         self._links: dict[str, str] = {}
+        self._places: dict[tuple[str, str], str] = {}
         self.written: list[Written] = []
 
     def carry_out(self, drafts: Sequence[_Draft]) -> list[Outcome]:
@@ -165,6 +167,15 @@ class _Unit:
             outcomes[index] if target.twin is None else Outcome(200, outcomes[target.twin].version)
             for index, target in enumerate(targets)
         ]
+
+    def check_definitions(self) -> None:
+        """Raises FhirError("unprocessable") with every problem of the rules that were written."""
+        errors = [
+            inside(FhirError("unprocessable", issues=issues), self._places[one.type, one.id])
+            for one, issues in alerts.check_definitions(self._tx, self.written)
+        ]
+        if errors:
+            raise FhirError("unprocessable", issues=[issue for error in errors for issue in error.issues])
 
     def put(self, resource: dict[str, Any]) -> None:
         """Store a resource of the engine's own, which has an id."""
@@ -256,6 +267,7 @@ class _Unit:
             values = first.values if id_ == draft.id else None
             new = content(first.tree, id_, version, updated, self._base, values)
         self.written.append(Written(draft.change.type, id_, _tree(before), new.tree))
+        self._places[draft.change.type, id_] = draft.change.where
         created = before is None or before.deleted
         return Outcome(201 if created else 200, self._store(draft.change.method, new, version, updated))
 

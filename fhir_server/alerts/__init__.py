@@ -11,17 +11,19 @@ from datetime import datetime
 from typing import Any
 
 from fhir_server.alerts.desk import Desk
+from fhir_server.alerts.libraries import Libraries
 from fhir_server.alerts.memory import Learned, Memory
 from fhir_server.alerts.observed import Written, changes_by_patient
 from fhir_server.alerts.people import person_acted
+from fhir_server.alerts.publishing import CHECKED, check, warm
 from fhir_server.alerts.watch import BUGS, report_failure, watch
 from fhir_server.errors import Issue
-from fhir_server.store.base import Transaction
+from fhir_server.store.base import Store, Transaction
 from rules import plans
 from terminology import ucum
 from terminology.measures import same_measure
 
-__all__ = ["Learned", "Memory", "Written", "check_plan", "follow_up", "prepare"]
+__all__ = ["Learned", "Memory", "Written", "check_definitions", "check_plan", "follow_up", "prepare"]
 
 
 def follow_up(
@@ -55,14 +57,28 @@ def follow_up(
     return desk.learned
 
 
-async def prepare(resources: Iterable[dict[str, Any]]) -> None:
-    """Load what judging these needs and takes seconds to load, before they hold up a transaction."""
+async def prepare(store: Store, resources: Iterable[dict[str, Any]]) -> None:
+    """Load and compile what judging these needs and takes long, before they hold up a transaction."""
+    resources = list(resources)
+    await warm(store, resources)
     for resource in resources:
         if resource.get("resourceType") == "Observation" and not all(
             map(ucum.everyday, plans.units_of(resource))
         ):
             await asyncio.to_thread(ucum.load)
             return
+
+
+def check_definitions(tx: Transaction, written: Sequence[Written]) -> list[tuple[Written, list[Issue]]]:
+    """What is wrong with the Libraries and PlanDefinitions among `written`, each with its errors (422)."""
+    libraries = None
+    found = []
+    for one in written:
+        if one.type in CHECKED and one.after is not None:
+            libraries = libraries or Libraries(tx.search)
+            if issues := check(one.after, libraries):
+                found.append((one, issues))
+    return found
 
 
 def check_plan(resource: dict[str, Any]) -> list[Issue]:

@@ -59,11 +59,51 @@ def clinical_entry(verdict: Verdict) -> Entry:
     return replace(_entry(verdict.reading, threshold.zone, text, parts), looked_at=verdict.looked_at)
 
 
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a rule in CQL was evaluated with: all of it by version, so that it can be evaluated again.
+
+    `now` is in microseconds since 1970; `defines` are the definitions that held.
+    """
+
+    definition: str
+    libraries: tuple[str, ...]
+    defines: tuple[str, ...]
+    value_sets: tuple[str, ...]
+    now: int
+    data: tuple[str, ...]
+
+
+def rule_entry(
+    reading: Reading,
+    rule: str,
+    plan: str | None,
+    zone: str,
+    text: Text,
+    basis: Basis,
+    looked_at: tuple[Reading, ...],
+) -> Entry:
+    """The entry of a reading for which a PlanDefinition found something."""
+    parts = _common(reading, zone, rule, plan, text, basis.definition)
+    parts += [_part("library", "Reference", {"reference": reference}) for reference in basis.libraries]
+    parts += [_part("define", "String", name) for name in basis.defines]
+    parts += [_part("valueSet", "Reference", {"reference": reference}) for reference in basis.value_sets]
+    parts.append(_part("now", "DateTime", _date_time(basis.now)))
+    parts += [_part("data", "Reference", {"reference": reference}) for reference in basis.data]
+    return replace(_entry(reading, zone, text, parts), looked_at=looked_at)
+
+
 def technical_entry(
-    reading: Reading, rule: str, plan: str | None, code: str, text: Text, passing: bool = False
+    reading: Reading,
+    rule: str,
+    plan: str | None,
+    code: str,
+    text: Text,
+    passing: bool = False,
+    definition: str | None = None,
 ) -> Entry:
     """The entry of a reading that could not be judged, or not with certainty: why, and by which plan."""
-    parts = _common(reading, "technical", rule, plan, text)
+    parts = _common(reading, "technical", rule, plan, text, definition)
     parts.append(_part("reason", "Code", code))
     if passing:
         parts.append(_part("passing", "Boolean", True))
@@ -133,10 +173,13 @@ def _entry(reading: Reading, zone: str, text: Text, parts: list[Part], passing: 
     )
 
 
-def _common(reading: Reading, zone: str, rule: str, plan: str | None, text: Text) -> list[Part]:
+def _common(
+    reading: Reading, zone: str, rule: str, plan: str | None, text: Text, definition: str | None = None
+) -> list[Part]:
     parts = [_part("rule", "String", rule)]
-    if plan:
-        parts.append(_part("plan", "Reference", {"reference": plan}))
+    for url, reference in (("plan", plan), ("definition", definition)):
+        if reference:
+            parts.append(_part(url, "Reference", {"reference": reference}))
     parts += [
         _part("zone", "Code", zone),
         *_reading_parts(reading),

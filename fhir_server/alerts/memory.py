@@ -10,17 +10,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fhir_server.alerts.catalogue import Catalogue
 from rules.plans import Coding, Plan, Problem, Rule
 
 
 @dataclass(frozen=True, slots=True)
 class PatientRules:
-    """`by_code` finds the rules that a reading can trigger; `known` is False for a patient not on record."""
+    """`by_code` finds the rules that a reading can trigger; `known` is False for a patient not on record.
+
+    `follows` are the canonical URLs that the plans instantiate, each with the plans that do.
+    """
 
     known: bool
     plans: tuple[Plan, ...]
     by_code: Mapping[Coding, tuple[Rule, ...]]
     problems: tuple[tuple[Plan, Problem], ...]
+    follows: Mapping[str, tuple[Plan, ...]] = field(default_factory=dict)
 
     def triggered(self, codes: frozenset[Coding]) -> list[Rule]:
         """The rules that a reading with these codes can trigger, each once."""
@@ -30,10 +35,14 @@ class PatientRules:
 
 @dataclass(slots=True)
 class Learned:
-    """Patient -> the stamp it held at, and what held: the rules; the engine's active Flags, by rule."""
+    """Patient -> the stamp it held at, and what held: the rules; the engine's active Flags, by rule.
+
+    `catalogue` are the PlanDefinitions, with the stamp they held at.
+    """
 
     rules: dict[str, tuple[tuple[int, ...], PatientRules]] = field(default_factory=dict)
     flags: dict[str, tuple[int, dict[str, dict[str, Any]]]] = field(default_factory=dict)
+    catalogue: tuple[tuple[int, ...], Catalogue] | None = None
 
 
 class Memory(Learned):
@@ -49,6 +58,8 @@ class Memory(Learned):
         """Take over what a transaction that is now committed has learnt."""
         self.rules.update(learned.rules)
         self.flags.update(learned.flags)
+        if learned.catalogue is not None:
+            self.catalogue = learned.catalogue
         for kept in (self.rules, self.flags):
             while len(kept) > self.size:
                 kept.pop(next(iter(kept)))

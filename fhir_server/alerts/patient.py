@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from fhir_server.alerts.catalogue import Catalogue
 from fhir_server.alerts.desk import Desk
 from fhir_server.alerts.line import rule_of
 from fhir_server.alerts.memory import PatientRules
 from fhir_server.alerts.observed import is_about
-from fhir_server.store.base import STAMPED
+from fhir_server.store.base import DEFINING, STAMPED
 from rules import plans
 from rules.plans import Coding, Plan, Problem, Rule, Text
 from terminology import ucum
 from terminology.measures import same_measure
 
 _FLAG = STAMPED.index("Flag")
+_PLAN_DEFINITION = DEFINING.index("PlanDefinition")
 
 
 def rules_of(desk: Desk, patient: str) -> PatientRules:
@@ -30,6 +32,20 @@ def rules_of(desk: Desk, patient: str) -> PatientRules:
     rules = _compile(desk, patient)
     desk.learned.rules[patient] = (stamp, rules)
     return rules
+
+
+def catalogue_of(desk: Desk, patient: str) -> Catalogue | None:
+    """The PlanDefinitions as of this transaction; None where there never was one."""
+    stamp = desk.stamp(patient)[len(STAMPED) :]
+    if stamp[_PLAN_DEFINITION] == 0:
+        return None
+    for known in (desk.learned.catalogue, desk.memory.catalogue):
+        if known is not None and known[0] == stamp:
+            known[1].find = desk.tx.search
+            return known[1]
+    catalogue = Catalogue(desk.tx.search)
+    desk.learned.catalogue = stamp, catalogue
+    return catalogue
 
 
 def active_flags(desk: Desk, patient: str) -> dict[str, dict[str, Any]]:
@@ -50,17 +66,21 @@ def _compile(desk: Desk, patient: str) -> PatientRules:
     heads = desk.tx.heads(patient, ("Patient", "CarePlan", "Goal"))
     goals = frozenset(head.id for head in heads if head.type == "Goal")
     read: list[Plan] = []
+    follows: dict[str, tuple[Plan, ...]] = {}
     for head in heads:
         care_plan = desk.read("CarePlan", head.id) if head.type == "CarePlan" else None
         if care_plan and care_plan.get("status") == "active" and is_about(care_plan, patient):
-            read.append(read_plan(desk, goals, care_plan))
+            plan = read_plan(desk, goals, care_plan)
+            read.append(plan)
+            for canonical in care_plan.get("instantiatesCanonical") or ():
+                follows[canonical] = (*follows.get(canonical, ()), plan)
     rules, problems = plans.make_rules(read, ucum)
     by_code: dict[Coding, tuple[Rule, ...]] = {}
     for rule in rules:
         for code in rule.codes:
             by_code[code] = (*by_code.get(code, ()), rule)
     known = any(head.type == "Patient" for head in heads)
-    return PatientRules(known, tuple(read), by_code, tuple(problems))
+    return PatientRules(known, tuple(read), by_code, tuple(problems), follows)
 
 
 def read_plan(desk: Desk, goals: frozenset[str], care_plan: dict[str, Any]) -> Plan:

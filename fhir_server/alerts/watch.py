@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 
+from fhir_server.alerts.catalogue import Catalogue
 from fhir_server.alerts.context import Outcome, normal_in_a_row, outcomes, series
 from fhir_server.alerts.desk import Desk
 from fhir_server.alerts.explanation import Entry, clinical_entry, technical_entry
 from fhir_server.alerts.line import Line, episode_of, is_active
 from fhir_server.alerts.memory import PatientRules
 from fhir_server.alerts.observed import Change
-from fhir_server.alerts.patient import active_flags, rules_of
+from fhir_server.alerts.patient import active_flags, catalogue_of, rules_of
+from fhir_server.alerts.protocols import (
+    Concern,
+    Followed,
+    Judging,
+    could_not,
+    definitions_for,
+    flaws_of,
+    followed,
+)
 from fhir_server.alerts.resources import advice_for
 from rules.plans import Plan, Reading, Rule, Text
 
 _CLOCK_DRIFT = 15 * 60 * 1_000_000  # a device may be this far ahead before its clock is in doubt
 _TECHNICAL = "technical."
 _ENGINE = "engine"
+_DEFINITION = "definition."
+_FLAWS_SHOWN = 5
 # Bugs of the engine's own. A store's errors are none of these: they end the transaction.
 BUGS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
@@ -26,9 +39,20 @@ def watch(desk: Desk, patient: str, changes: Sequence[Change]) -> None:
     rules = rules_of(desk, patient)
     codes: frozenset[tuple[str, str]] = frozenset().union(*(change.codes for change in changes))
     triggered = rules.triggered(codes)
-    if not triggered and rules.known and not rules.problems and all(change.fresh for change in changes):
+    catalogue = catalogue_of(desk, patient) if rules.known else None
+    concern = definitions_for(catalogue, rules) if catalogue else ()
+    silent = not triggered and not concern and rules.known and not rules.problems
+    if silent and all(change.fresh for change in changes) and not (catalogue and _is_said(desk, patient)):
         return
-    _Watch(desk, patient, rules).run(changes, triggered)
+    watching = _Watch(desk, patient, rules)
+    if catalogue:
+        watching.follow(catalogue, concern, changes)
+    watching.run(changes, triggered)
+
+
+def _is_said(desk: Desk, patient: str) -> bool:
+    """Whether a Flag says that a PlanDefinition cannot judge."""
+    return any(key.startswith(_DEFINITION) for key in active_flags(desk, patient))
 
 
 def report_failure(desk: Desk, patient: str, changes: Sequence[Change], error: Exception) -> None:
@@ -56,6 +80,43 @@ class _Watch:
         self._desk, self._patient, self._rules = desk, patient, rules
         self._lines: dict[str, Line] = {}
         self._active = active_flags(desk, patient)
+        self._followed: list[Followed] = []
+
+    def follow(self, catalogue: Catalogue, concern: Sequence[Concern], changes: Sequence[Change]) -> None:
+        """Judge by the PlanDefinitions that concern the patient, and say what of them cannot judge."""
+        codes: frozenset[tuple[str, str]] = frozenset().union(*(change.codes for change in changes))
+        self._followed = followed(concern, codes)
+        for of in self._followed:
+            try:
+                key = of.rule.key
+                clinical = self._line(key, "reading", of.plans)
+                technical = self._line(_TECHNICAL + key, "technical", of.plans)
+                clinical.advice = partial(self._advice_of, of)
+                Judging(self._desk, self._patient, of, changes, catalogue, (clinical, technical)).run()
+            except BUGS as error:
+                self._failed(of.rule.key, changes, error)
+        self._report_definitions(concern, changes)
+
+    def _advice_of(self, of: Followed, entry: Entry) -> list[tuple[Plan, str]]:
+        plan = of.plan(entry.instant)
+        return self._advice(plan, entry.zone) if plan else []
+
+    def _report_definitions(self, concern: Sequence[Concern], changes: Sequence[Change]) -> None:
+        """What is wrong with a PlanDefinition is said with the first reading that comes."""
+        broken: set[str] = set()
+        first = next((change for change in changes if change.observation is not None), None)
+        for definition, plans, named in concern:
+            flaws = flaws_of(definition, named)
+            if flaws:
+                broken.add(key := f"{_DEFINITION}{definition.id}")
+            if flaws and first is not None:
+                why = "; ".join(f"{flaw.expression}: {flaw.message}" for flaw in flaws[:_FLAWS_SHOWN])
+                text = could_not(definition.label, why, definition.reference)
+                line = self._line(key, "technical", plans)
+                self._report_once(line, first, "definition", text, None, definition.reference)
+        for key in self._active:
+            if key.startswith(_DEFINITION) and key not in broken:
+                self._line(key, "technical", ()).resolve()
 
     def run(self, changes: Sequence[Change], triggered: Sequence[Rule]) -> None:
         for codes in dict.fromkeys(rule.codes for rule in triggered):
@@ -64,11 +125,13 @@ class _Watch:
             readings = series(self._desk, self._patient, rules, concerned)
             for rule in rules:
                 self._judge_or_say(rule, concerned, readings)
-        self._forget_retracted(changes, triggered)
+        self._forget_retracted(
+            changes, {rule.key for rule in triggered} | {of.rule.key for of in self._followed}
+        )
         self._report_plans(changes)
         self._report_patient(changes)
-        if triggered:
-            self._report_times(changes, any(rule.looks_back for rule in triggered))
+        if triggered or self._followed:
+            self._report_times(changes, bool(self._followed) or any(rule.looks_back for rule in triggered))
         for line in self._lines.values():
             line.settle()
 
@@ -84,9 +147,12 @@ class _Watch:
         try:
             self._judge(rule, changes, readings)
         except BUGS as error:
-            for key in (rule.key, _TECHNICAL + rule.key):
-                self._lines.pop(key, None)
-            _add_failure(self._line(_ENGINE, "technical", self._rules.plans), changes, error)
+            self._failed(rule.key, changes, error)
+
+    def _failed(self, rule: str, changes: Sequence[Change], error: Exception) -> None:
+        for key in (rule, _TECHNICAL + rule):
+            self._lines.pop(key, None)
+        _add_failure(self._line(_ENGINE, "technical", self._rules.plans), changes, error)
 
     def _judge(self, rule: Rule, changes: Sequence[Change], readings: Sequence[Reading]) -> None:
         plans = tuple({zone.plan.id: zone.plan for zone in rule.zones}.values())
@@ -146,9 +212,8 @@ class _Watch:
         if normal >= rule.auto_resolve:
             line.resolve()
 
-    def _forget_retracted(self, changes: Sequence[Change], triggered: Sequence[Rule]) -> None:
+    def _forget_retracted(self, changes: Sequence[Change], judged: Collection[str]) -> None:
         """A reading that no longer counts leaves the Flags of rules that are no longer in any plan, too."""
-        judged = {rule.key for rule in triggered}
         retracted = [change.id for change in changes if change.observation is None]
         for key in self._active if retracted else ():
             if key not in judged and key.removeprefix(_TECHNICAL) not in judged:
@@ -194,16 +259,27 @@ class _Watch:
             elif not change.fresh:
                 line.drop(change.id)
 
-    def _report_once(self, line: Line, change: Change, code: str, text: Text, plan: str | None) -> None:
+    def _report_once(
+        self,
+        line: Line,
+        change: Change,
+        code: str,
+        text: Text,
+        plan: str | None,
+        definition: str | None = None,
+    ) -> None:
         said = line.active.entries.values() if line.active else ()
         if all(entry.text != text for entry in said):
-            line.add(_entry(change, line.key, code, text, plan), fresh=True)
+            line.add(_entry(change, line.key, code, text, plan, definition), fresh=True)
 
 
-def _entry(change: Change, rule: str, code: str, text: Text, plan: str | None) -> Entry:
+def _entry(
+    change: Change, rule: str, code: str, text: Text, plan: str | None, definition: str | None = None
+) -> Entry:
     version = ((change.observation or {}).get("meta") or {}).get("versionId", "1")
     reference = f"Observation/{change.id}/_history/{version}"
-    return technical_entry(Reading(change.id, reference, change.time, None), rule, plan, code, text)
+    reading = Reading(change.id, reference, change.time, None)
+    return technical_entry(reading, rule, plan, code, text, definition=definition)
 
 
 def _could_not(subject: str, reason: Text, plan: str) -> Text:

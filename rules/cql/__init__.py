@@ -11,6 +11,7 @@ from __future__ import annotations
 from rules.cql import compiler
 from rules.cql.library import Library
 from rules.cql.needs import Needs, needs
+from rules.emit.retrieve import Retrieve
 from rules.language.errors import CompileError, Diagnostic
 from rules.runtime.errors import EvaluationError
 
@@ -23,6 +24,7 @@ __all__ = [
     "EvaluationError",
     "Library",
     "Needs",
+    "Retrieve",
     "compile",
     "load_elm",
     "needs",

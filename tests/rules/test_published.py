@@ -5,6 +5,7 @@ from pathlib import Path
 
 import profiles
 from fhir_server.alerts import vocabulary
+from fhir_server.alerts.definitions import AUTO_RESOLVE_URL
 from profiles.structure import validate
 from rules.plans.plan import ZONE_URL
 from rules.plans.threshold import PARTS, THRESHOLD_URL
@@ -32,6 +33,7 @@ def test_the_threshold_extension_has_exactly_the_parts_that_are_read():
 
 def test_urls_and_codes_are_those_that_alerts_carry():
     assert published("StructureDefinition-dho-zone")["url"] == ZONE_URL
+    assert published("StructureDefinition-dho-auto-resolve")["url"] == AUTO_RESOLVE_URL
     assert published("StructureDefinition-dho-explanation")["url"] == vocabulary.EXPLANATION_URL
     assert published("StructureDefinition-dho-severity")["url"] == vocabulary.SEVERITY_URL
     for codings in (vocabulary.CATEGORIES, vocabulary.ZONE_CODINGS, vocabulary.VKP_SEVERITY):

@@ -1,0 +1,54 @@
+"""The PlanDefinitions that judge: compiled once for each state of them and of what they use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fhir_server.alerts.definitions import ECA_RULE, Definition, Reader
+from fhir_server.alerts.libraries import MOST_VERSIONS, NEWEST, Find, Libraries, best, stored
+from fhir_server.alerts.value_sets import ValueSets
+from fhir_server.search.query import And, Match, Query, Test
+from fhir_server.store.base import Version
+
+MOST_DEFINITIONS = 2000
+
+
+class Catalogue:
+    """What the store holds at one stamp of DEFINING; looked up when it is asked for, and then remembered.
+
+    `find` is that of the transaction at hand. What is found is that of every transaction with this stamp.
+    """
+
+    def __init__(self, find: Find) -> None:
+        self.find = find
+        self._libraries = Libraries(self._search)
+        self.value_sets = ValueSets(self._search)
+        self._everybody: tuple[Definition, ...] | None = None
+        self._named: dict[str, Definition | None] = {}
+
+    @property
+    def everybody(self) -> tuple[Definition, ...]:
+        """The active rules that readings trigger by themselves, whoever's they are."""
+        if self._everybody is None:
+            active = Match("token", "status", (Test("code", "=", "active"),))
+            of_kind = Match("token", "type", (Test("code", "=", ECA_RULE),))
+            query = Query("PlanDefinition", And((active, of_kind)), count=MOST_DEFINITIONS)
+            found = sorted(stored(self._search, query), key=lambda resource: str(resource["id"]))
+            self._everybody = tuple(self._read(resource) for resource in found)
+        return self._everybody
+
+    def named(self, canonical: str) -> Definition | None:
+        """The PlanDefinition that a canonical URL names, in whatever status; None where there is none."""
+        if canonical not in self._named:
+            url, _, version = canonical.partition("|")
+            where = Match("uri", "url", (Test("value", "=", url),))
+            found = stored(self._search, Query("PlanDefinition", where, NEWEST, count=MOST_VERSIONS))
+            one = best(resource for resource in found if not version or resource.get("version") == version)
+            self._named[canonical] = self._read(one) if one else None
+        return self._named[canonical]
+
+    def _read(self, resource: dict[str, object]) -> Definition:
+        return Reader(resource, self._libraries, self.value_sets).read()
+
+    def _search(self, query: Query) -> Sequence[Version]:
+        return self.find(query)

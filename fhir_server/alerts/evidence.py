@@ -1,0 +1,207 @@
+"""What a rule in CQL looks at: the data of one patient, fetched by the rule's own retrieves, and the verdict.
+
+Data that are an Observation count from their own time on; the others as they are in this transaction.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any, Final
+
+from fhir_server.alerts.definitions import Action, Condition, CqlRule
+from fhir_server.alerts.libraries import Find, Resource, stored
+from fhir_server.alerts.observed import is_about
+from fhir_server.alerts.value_sets import ValueSets
+from fhir_server.resource_json import decode_stored
+from fhir_server.search import parameters
+from fhir_server.search.extract import links
+from fhir_server.search.query import And, Match, Node, Query, Sort, Test
+from fhir_server.store.base import Span, Transaction
+from rules import cql
+from rules.plans import JUDGED, time_of
+from rules.plans.window import EPOCH, ZONE
+from rules.runtime.units import TextUnits
+from rules.values import Code, Concept, ValueSet
+from terminology import ucum
+
+STEPS: Final = 1_000_000  # of one evaluation, in rounds of loops
+MOST_READINGS: Final = 5000  # that one evaluation may look at
+MOST_OTHERS: Final = 1000  # of each other type
+_ZONES: Final = ("green", "yellow", "red")
+_UNITS: Final = TextUnits(ucum.convert)
+_NEWEST_FIRST: Final = (Sort("date", "date", "low", descending=True),)
+# Paths of retrieves, and the search parameter that looks at the same place.
+_CODED: Final = frozenset(("code", "medicationCodeableConcept", "vaccineCode"))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a rule says at one moment: the zone, and the action that it comes from."""
+
+    zone: str
+    action: Action
+
+
+class TooMuch(cql.EvaluationError):
+    """More data than an evaluation may look at."""
+
+
+class Evidence:
+    """The data of one patient for one rule. `observations` are in the order of time, each with its time."""
+
+    def __init__(
+        self, observations: Iterable[tuple[int, Resource]], others: Sequence[Resource], value_sets: ValueSets
+    ) -> None:
+        self.observations = sorted(observations, key=lambda pair: (pair[0], str(pair[1].get("id"))))
+        self._times = [moment for moment, _ in self.observations]
+        self.others = others
+        self._value_sets = value_sets
+
+    def until(self, moment: int) -> list[Resource]:
+        """The Observations up to and including a moment."""
+        return [resource for _, resource in self.observations[: bisect_right(self._times, moment)]]
+
+    def size(self, moment: int) -> int:
+        """How many resources an evaluation at that moment is handed."""
+        return len(self.others) + bisect_right(self._times, moment)
+
+    def judge(self, rule: CqlRule, moment: int, now: int) -> Found | None:
+        """The most severe finding at a moment, None where there is none. Raises cql.EvaluationError."""
+        resources = [*self.others, *self.until(moment)]
+        known: dict[tuple[int, str], str | bool] = {}
+        found = None
+        for action in rule.actions:
+            zone = self._zone(action, resources, now, known)
+            if zone is not None and (found is None or _ZONES.index(zone) > _ZONES.index(found.zone)):
+                found = Found(zone, action)
+        return found
+
+    def _zone(
+        self, action: Action, resources: list[Resource], now: int, known: dict[tuple[int, str], str | bool]
+    ) -> str | None:
+        zone = action.zone
+        for condition in action.conditions:
+            key = (id(condition.used.library), condition.define)
+            if key not in known:
+                known[key] = said(self._value(condition, resources, now))
+            value = known[key]
+            if value is False or value == "green":
+                return None
+            if value is not True:
+                zone = str(value)
+        return zone
+
+    def _value(self, condition: Condition, resources: list[Resource], now: int) -> Any:
+        return condition.used.library.evaluate(
+            condition.define,
+            resources=resources,
+            now=(EPOCH + timedelta(microseconds=now)).astimezone(ZONE),
+            valuesets=self._value_sets,
+            units=_UNITS,
+            steps=STEPS,
+        )
+
+
+def said(value: Any) -> str | bool:
+    """What a condition's value says: whether it holds, or a zone. Raises cql.EvaluationError for others."""
+    if value is None or isinstance(value, bool):
+        return value is True
+    for text in _texts(value):
+        if text in _ZONES:
+            return str(text)
+    raise cql.EvaluationError("the condition gave neither a Boolean nor green, yellow or red")
+
+
+def _texts(value: Any) -> Iterator[Any]:
+    """The codes in a String, a Code, a Concept, or in FHIR's."""
+    if isinstance(value, Code):
+        yield value.code
+    elif isinstance(value, Concept):
+        yield from (code.code for code in value.codes if code)
+    elif isinstance(value, dict):
+        yield from (coding.get("code") for coding in value.get("coding", (value,)))
+    else:
+        yield value
+
+
+def coded(retrieve: cql.Retrieve, value_sets: ValueSets) -> tuple[str, ...] | None:
+    """The codes that a retrieve looks for where an index can, None where it wants to see all."""
+    if retrieve.path not in _CODED or not retrieve.codes:
+        return None
+    codes = value_sets(retrieve.codes) if isinstance(retrieve.codes, ValueSet) else retrieve.codes
+    return tuple(sorted({code.code for code in codes if code.code}))
+
+
+def wanted(needs: Iterable[cql.Needs], value_sets: ValueSets) -> dict[str, frozenset[str] | None]:
+    """By type, the codes to look for, None for all there is. Raises cql.EvaluationError."""
+    found: dict[str, frozenset[str] | None] = {}
+    for retrieve in (retrieve for need in needs for retrieve in need.retrieves):
+        codes = coded(retrieve, value_sets)
+        known = found.get(retrieve.type, frozenset())
+        found[retrieve.type] = None if codes is None or known is None else known | frozenset(codes)
+    return found
+
+
+def query_of(type: str, patient: str, codes: frozenset[str] | None, count: int) -> Query:
+    """The patient's resources of a type, and of these codes. Raises cql.EvaluationError where it has none."""
+    if not (of := links(type)):
+        raise cql.EvaluationError(f"{type} is not part of a patient's record, so that it cannot be looked up")
+    where: list[Node] = [Match("reference", of[0], (Test("type", "=", "Patient"), Test("id", "=", patient)))]
+    name = "vaccine-code" if type == "Immunization" else "code"
+    if codes is not None and name in parameters.of(type):
+        where.append(Match("token", name, (Test("code", "in", tuple(sorted(codes))),)))
+    sort = _NEWEST_FIRST if type == "Observation" else ()
+    return Query(type, And(tuple(where)), sort, count=count, patient=patient)
+
+
+def others_of(find: Find, patient: str, type: str, codes: frozenset[str] | None) -> list[Resource]:
+    """The patient's resources of another type than Observation, without those that were entered in error."""
+    found = stored(find, query_of(type, patient, codes, MOST_OTHERS + 1))
+    if len(found) > MOST_OTHERS:
+        raise TooMuch(f"the rule looks at more than {MOST_OTHERS} resources of type {type}")
+    return sorted(filter(_is_real, found), key=lambda resource: str(resource.get("id")))
+
+
+def observations_of(
+    tx: Transaction, patient: str, codes: frozenset[str] | None, span: Span
+) -> list[tuple[int, Resource]]:
+    """The patient's Observations that count, with their times; those this work created may be missing."""
+    if codes is None:
+        found = tx.search(query_of("Observation", patient, None, MOST_READINGS + 1))
+        bodies = [version.body for version in found if version.body]
+    else:
+        limited = Span(span.since, span.until, newest=MOST_READINGS + 1)
+        bodies = tx.timeline(patient, tuple(sorted(codes)), limited, own=False) if codes else []
+    if len(bodies) > MOST_READINGS:
+        raise TooMuch(f"the rule looks at more than {MOST_READINGS} readings: limit its retrieves by date")
+    return [
+        (moment, resource)
+        for resource in map(_decoded, bodies)
+        if (moment := counted(resource, patient)) is not None
+        and (span.since is None or moment >= span.since)
+        and (span.until is None or moment <= span.until)
+    ]
+
+
+def counted(observation: Resource, patient: str) -> int | None:
+    """When it was taken, if it is the patient's, of a status that counts, and says its time."""
+    if observation.get("status") not in JUDGED or not is_about(observation, patient):
+        return None
+    return time_of(observation)
+
+
+@lru_cache(maxsize=4096)
+def _decoded(body: bytes) -> Resource:
+    """Remembered by content: the next reading looks at the same ones again. Never changed."""
+    return decode_stored(body)
+
+
+def _is_real(resource: Resource) -> bool:
+    verified = (resource.get("verificationStatus") or {}).get("coding") or ()
+    return resource.get("status") != "entered-in-error" and all(
+        coding.get("code") != "entered-in-error" for coding in verified
+    )

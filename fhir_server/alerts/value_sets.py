@@ -1,0 +1,95 @@
+"""The codes of stored ValueSets, as far as the ValueSet itself lists them.
+
+https://hl7.org/fhir/R4/valueset.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from fhir_server.alerts.libraries import MOST_VERSIONS, NEWEST, Find, Resource, Unusable, best, stored
+from fhir_server.search.query import Match, Query, Test
+from rules import cql
+from rules.values import Code, ValueSet
+
+MOST_CODES = 50_000
+
+
+class ValueSets:
+    """Codes by canonical URL, for `Library.evaluate`; `references` are the versions that were looked into."""
+
+    def __init__(self, find: Find, own: Iterable[Resource] = ()) -> None:
+        self._find = find
+        self._own = [resource for resource in own if resource.get("resourceType") == "ValueSet"]
+        self._known: dict[tuple[str, str | None], tuple[str, tuple[Code, ...]] | Unusable] = {}
+
+    def __call__(self, wanted: ValueSet) -> Sequence[Code]:
+        """Raises cql.EvaluationError saying why the codes cannot be had."""
+        try:
+            return self.look_up(wanted)[1]
+        except Unusable as error:
+            raise cql.EvaluationError(str(error)) from None
+
+    def look_up(self, wanted: ValueSet) -> tuple[str, tuple[Code, ...]]:
+        """The version that is used, as a reference, and its codes. Raises Unusable."""
+        url, _, version = wanted.id.partition("|")
+        of = (url, wanted.version or version or None)
+        if of not in self._known:
+            self._known[of] = self._look_up(*of)
+        known = self._known[of]
+        if isinstance(known, Unusable):
+            raise known
+        return known
+
+    def _look_up(self, url: str, version: str | None) -> tuple[str, tuple[Code, ...]] | Unusable:
+        where = Match("uri", "url", (Test("value", "=", url),))
+        found_here = stored(self._find, Query("ValueSet", where, NEWEST, count=MOST_VERSIONS))
+        own = [resource for resource in self._own if resource.get("url") == url]
+        found = best(r for r in (*own, *found_here) if version in (None, r.get("version")))
+        name = f"the value set {url}" + (f" version {version}" if version else "")
+        if found is None:
+            return Unusable(f"{name} is not on this server")
+        if found.get("status") == "retired":
+            return Unusable(f"{name} is retired")
+        try:
+            codes = tuple(codes_of(found))
+        except Unusable as problem:
+            return Unusable(f"{name} {problem}")
+        number = (found.get("meta") or {}).get("versionId")
+        return f"ValueSet/{found.get('id')}" + (f"/_history/{number}" if number else ""), codes
+
+
+def codes_of(value_set: Resource) -> list[Code]:
+    """The codes that the expansion, or else the definition, lists. Raises Unusable where that is not all."""
+    expansion = value_set.get("expansion")
+    if isinstance(expansion, dict):
+        codes = list(_contained(expansion.get("contains") or ()))
+        total = expansion.get("total")
+        if isinstance(total, int) and total > len(codes):
+            raise Unusable("has an expansion that is not complete")
+    else:
+        compose = value_set.get("compose") or {}
+        left_out = set(_composed(compose.get("exclude") or ()))
+        codes = [code for code in _composed(compose.get("include") or ()) if code not in left_out]
+    if len(codes) > MOST_CODES:
+        raise Unusable(f"has more than {MOST_CODES} codes")
+    return codes
+
+
+def _contained(listed: Iterable[dict[str, Any]]) -> Iterator[Code]:
+    """A group that is abstract, or only a heading, is no code; an inactive code is one still."""
+    waiting = list(listed)
+    while waiting:
+        item = waiting.pop()
+        if "code" in item and not item.get("abstract"):
+            yield Code(item["code"], item.get("system"))
+        waiting += item.get("contains") or ()
+
+
+def _composed(parts: Iterable[dict[str, Any]]) -> Iterator[Code]:
+    for part in parts:
+        if "filter" in part or "valueSet" in part or "concept" not in part:
+            raise Unusable("is not a plain list of codes, and has no expansion: store it expanded")
+        for concept in part["concept"]:
+            yield Code(concept.get("code"), part.get("system"))
