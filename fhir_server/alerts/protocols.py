@@ -63,11 +63,8 @@ def definitions_for(catalogue: Catalogue, rules: PatientRules) -> Sequence[Conce
         definition = catalogue.named(canonical)
         if definition is not None:
             known = found[definition.id][1] if definition.id in found else ()
-            found[definition.id] = (
-                definition,
-                tuple(dict.fromkeys((*known, *plans))),
-                not definition.everybody,
-            )
+            named = {plan.id: plan for plan in (*known, *plans)}
+            found[definition.id] = definition, tuple(named.values()), not definition.everybody
     for definition in catalogue.everybody:
         found.setdefault(definition.id, (definition, rules.plans, False))
     return list(found.values())

@@ -219,7 +219,7 @@ class _Watch:
             if key not in judged and key.removeprefix(_TECHNICAL) not in judged:
                 line = self._line(key, "reading", self._rules.plans)
                 for id in retracted:
-                    line.drop(id, fresh=True)
+                    line.drop(id)
 
     def _report_plans(self, changes: Sequence[Change]) -> None:
         """Plans with parts that cannot be judged: said with the first reading that it matters to."""

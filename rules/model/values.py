@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from itertools import zip_longest
 from typing import Any, Final
 
@@ -192,8 +193,21 @@ def to_date(value: Any) -> Date | None:
 
 
 def to_date_time(value: Any) -> DateTime | None:
+    """Data that say the second are of that whole second.
+
+    Between literals, CQL leaves open whether 08:00:00 is before 08:00:00.000, and Now() has milliseconds:
+    `effective <= Now()` would be null for the very reading that is judged.
+    """
     text = to_string(value)
-    return parse_datetime(text) if text is not None else None
+    return _whole(text) if text is not None else None
+
+
+@lru_cache(maxsize=16384)
+def _whole(text: str) -> DateTime | None:
+    found = parse_datetime(text)
+    if found is not None and len(found.fields) == 6:
+        return DateTime((*found.fields, 0), found.offset)
+    return found
 
 
 def to_time(value: Any) -> Time | None:

@@ -150,12 +150,13 @@ TIMES_AND_PERIODS: list[Case] = [
     ("[Encounter] E where E.period during day of Interval[@2026-10-01T, @2026-10-31T] return E.id.value", ["e1"]),
     ("[Encounter] E where E.period ends before day of Now() return E.id.value", ["e1"]),
     ("[Encounter] E where E.period.end is not null return duration in minutes of E.period", [60]),
-    ("First([Encounter]).period.start.value", DateTime((2026, 10, 1, 10, 0, 0), 0)),
+    ("Latest.effective as dateTime <= @2026-11-21T08:00:00.000+01:00", True),
+    ("First([Encounter]).period.start.value", DateTime((2026, 10, 1, 10, 0, 0, 0), 0)),
     ("First([Condition]).onset as dateTime", "2010"),
     ("(First([Condition]).onset as dateTime) before Now()", True),
     ("singleton from ([Condition] C where C.onset is Age return (C.onset as Age).value.value)", D(30)),
     ("Coalesce(One('c1').effective as dateTime, Latest.effective as dateTime) is null", False),
-    ("Coalesce(One('c1').issued, Latest.effective as dateTime)", DateTime((2026, 11, 21, 8, 0, 0), 60)),
+    ("Coalesce(One('c1').issued, Latest.effective as dateTime)", DateTime((2026, 11, 21, 8, 0, 0, 0), 60)),
 ]  # fmt: skip
 
 QUERIES: list[Case] = [
