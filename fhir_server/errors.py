@@ -19,6 +19,7 @@ CATEGORIES: dict[str, tuple[int, str]] = {
     "method-not-allowed": (405, "not-supported"),
     "not-acceptable": (406, "not-supported"),
     "conflict": (409, "conflict"),
+    "stale": (409, "conflict"),  # a resource changed while a change to it was made
     "deleted": (410, "deleted"),
     "precondition-failed": (412, "conflict"),
     "multiple-matches": (412, "multiple-matches"),

@@ -7,6 +7,7 @@ https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from fhir_server.errors import FhirError
 
@@ -81,6 +82,11 @@ def body_format(content_type: str | None, expected: frozenset[str]) -> str:
         names = sorted(name for name, format_ in _NAMES.items() if format_ in expected and _is_usual(name))
         raise FhirError("unsupported-media-type", f"The body must be {' or '.join(names)}, in UTF-8")
     return found
+
+
+def patch_format(content_type: Any) -> str | None:
+    """JSON_PATCH, XML_PATCH or something else for the content type of a Binary."""
+    return _format(content_type) if isinstance(content_type, str) else None
 
 
 def _is_usual(name: str) -> bool:

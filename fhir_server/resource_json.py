@@ -51,6 +51,21 @@ def decode(body: bytes) -> dict[str, Any]:
     Integers are int, all other numbers Decimal. FhirError("malformed") for what is not JSON, not an object,
     not UTF-8, nested more than MAX_DEPTH levels deep, or says the same key twice.
     """
+    tree = _decode(body)
+    if type(tree) is not dict:
+        raise FhirError("malformed", "The body must be one JSON object, a resource")
+    return tree
+
+
+def decode_list(body: bytes) -> list[Any]:
+    """The JSON array in body, as a client sent it; FhirError("malformed") as decode."""
+    tree = _decode(body)
+    if type(tree) is not list:
+        raise FhirError("malformed", "The body must be a JSON array")
+    return tree
+
+
+def _decode(body: bytes) -> Any:
     if body.startswith(b"\xef\xbb\xbf"):
         body = body[3:]
     try:
@@ -63,8 +78,8 @@ def decode(body: bytes) -> dict[str, Any]:
         raise FhirError("malformed", "The JSON has a number out of range") from None
     except msgspec.DecodeError as error:
         raise FhirError("malformed", _where(str(error), body)) from None
-    if type(tree) is not dict:
-        raise FhirError("malformed", "The body must be one JSON object, a resource")
+    if type(tree) is not dict and type(tree) is not list:
+        return tree
     if not _keys_are(_count_keys(tree, MAX_DEPTH), body):
         raise FhirError("malformed", "The JSON says the same key twice in one object")
     return _decode_exactly(body) if _NEGATIVE_ZERO.search(body) else tree
@@ -72,7 +87,8 @@ def decode(body: bytes) -> dict[str, Any]:
 
 def decode_stored(body: bytes) -> dict[str, Any]:
     """As decode, of bytes that encode made: what decode checks cannot be wrong with them."""
-    return _decode_exactly(body) if _NEGATIVE_ZERO.search(body) else _decoder.decode(body)
+    tree: dict[str, Any] = _decode_exactly(body) if _NEGATIVE_ZERO.search(body) else _decoder.decode(body)
+    return tree
 
 
 def read_number(text: str) -> int | Decimal:
@@ -95,10 +111,9 @@ def prettify(body: bytes) -> bytes:
     return msgspec.json.format(body, indent=2)
 
 
-def _decode_exactly(body: bytes) -> dict[str, Any]:
+def _decode_exactly(body: bytes) -> Any:
     """With a decoder that shows the text of integers too: slower, and only needed for -0."""
-    tree: dict[str, Any] = json.loads(body, parse_float=_number, parse_int=_integer)
-    return tree
+    return json.loads(body, parse_float=_number, parse_int=_integer)
 
 
 def _number(text: str) -> Decimal:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from fhir_server import alerts, preconditions
@@ -24,17 +25,21 @@ from fhir_server.versions import Content, content
 
 # From here on, what is done before the transaction would keep the event loop from its other clients.
 _MANY = 50
-_TURN = {"DELETE": 0, "POST": 1, "PUT": 2}
+_TURN = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2}
+# An edit of a version that another write has replaced meanwhile is made anew, this often.
+_ATTEMPTS = 10
+_LARGE = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """What is asked of one resource.
 
-    `method` is POST, PUT or DELETE; `id` None is assigned. `criteria` make it conditional: a POST does
-    nothing when one matches, a PUT or DELETE is of the one that matches. `full_url` is what the other changes
+    `method` is POST, PUT, PATCH or DELETE; `id` None is assigned. `criteria` make it conditional: a POST does
+    nothing when one matches, the others are of the one that matches. `full_url` is what the other changes
     call this one, `references` the conditional references in it with the search behind each, `where` its
-    place in a Bundle ("Bundle.entry[3]").
+    place in a Bundle ("Bundle.entry[3]"). `edit` makes the resource of a PATCH from the current one, and the
+    change holds only if `made_from` is still the current version.
     """
 
     method: str
@@ -47,6 +52,8 @@ class Change:
     full_url: str | None = None
     references: tuple[tuple[str, Query], ...] = ()
     where: str = ""
+    edit: Callable[[Change, dict[str, Any]], Change] | None = None
+    made_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,56 @@ async def commit(
     sees the transaction with everything put, and may refuse it. Raises FhirError as the changes deserve, its
     expressions inside the Bundle's entry where there is one.
     """
+    if not any(change.edit for change in changes):
+        return await _commit(service, changes, base, then)
+    for attempt in range(_ATTEMPTS):
+        edited = [await _edited(service, change) if change.edit else change for change in changes]
+        try:
+            return await _commit(service, edited, base, then)
+        except FhirError as error:
+            if error.category != "stale" or attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError("the last attempt has an outcome")
+
+
+async def _edited(service: Service, change: Change) -> Change:
+    """The change with the resource that it makes of the current version."""
+    try:
+        if change.criteria is None:
+            found = await service.store.read(change.type, change.id or "")
+        else:
+            matches = (await service.store.search(replace(change.criteria, count=2))).versions
+            found = _only(matches)
+        preconditions.check(found, change.if_match, change.if_none_match)
+        current = _current(change, found)
+        if change.edit is None or current.body is None:
+            return change
+        work = partial(change.edit, change, decode_stored(current.body))
+        edited = await asyncio.to_thread(work) if len(current.body) > _LARGE else work()
+    except FhirError as error:
+        raise inside(error, change.where) from None
+    return replace(edited, id=current.id, made_from=current.version)
+
+
+def _current(change: Change, found: Version | None) -> Version:
+    """What a PATCH is of; FhirError("not-found" or "deleted") where there is nothing."""
+    if found is None:
+        said = "There is no such" if change.criteria is None else "The search finds no"
+        raise FhirError("not-found", f"{said} {change.type}")
+    if found.deleted:
+        raise FhirError("deleted", f"This {change.type} was deleted, as version {found.version}")
+    return found
+
+
+def _only(matches: Sequence[Version]) -> Version | None:
+    if len(matches) > 1:
+        raise FhirError("multiple-matches", "More than one resource matches")
+    return matches[0] if matches else None
+
+
+async def _commit(
+    service: Service, changes: Sequence[Change], base: str, then: Callable[[Transaction], None] | None
+) -> list[Outcome]:
     now = service.clock()
     await alerts.prepare(service.store, (change.resource for change in changes if change.resource))
     if len(changes) < _MANY:
@@ -218,6 +275,10 @@ class _Unit:
             return _Target(outcome=Outcome(200, found)) if found else _Target(draft.id)
         if change.method == "DELETE":
             return _Target(found.id, found) if found else _Target(outcome=Outcome(204, None))
+        if change.method == "PATCH":
+            if found is None or found.id != draft.id:
+                raise FhirError("stale", "The search finds another resource now; try again")
+            return _Target(found.id, found)
         if found is None:
             return self._update_as_create(draft)
         if change.id and change.id != found.id:
@@ -231,10 +292,7 @@ class _Unit:
         return _Target(draft.id, before)
 
     def _only_match(self, criteria: Query) -> Version | None:
-        matches = self._tx.search(replace(criteria, count=2))
-        if len(matches) > 1:
-            raise FhirError("multiple-matches", "More than one resource matches")
-        return matches[0] if matches else None
+        return _only(self._tx.search(replace(criteria, count=2)))
 
     def _one(self, draft: _Draft, target: _Target) -> Outcome:
         if target.outcome or target.id is None:
@@ -242,6 +300,8 @@ class _Unit:
         change, before = draft.change, target.before
         try:
             preconditions.check(before, change.if_match, change.if_none_match)
+            if change.made_from is not None and (before is None or before.version != change.made_from):
+                raise FhirError("stale", "The resource is being changed by others; try again")
             if change.method == "DELETE":
                 return self._delete(change, before)
             return self._save(draft, target.id, before)

@@ -13,7 +13,7 @@ import msgspec
 from fhir_server import log
 from fhir_server.errors import FhirError, Issue, inside, operation_outcome
 from fhir_server.exchange import Request, Response, Service
-from fhir_server.interactions import create, delete, update
+from fhir_server.interactions import create, delete, patch, update
 from fhir_server.interactions.entries import full_url, location, response_of, status_line
 from fhir_server.interactions.incoming import read_criteria
 from fhir_server.interactions.outgoing import answer
@@ -32,8 +32,8 @@ from rules.plans import time_of
 _MANY = 50
 # Entries of a batch under way at a time: enough to fill the store's group commits.
 _TOGETHER = 128
-_ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "GET": 3, "HEAD": 3}
-_CHANGES = {"POST": create.change, "PUT": update.change, "DELETE": delete.change}
+_ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
+_CHANGES = {"POST": create.change, "PUT": update.change, "PATCH": patch.change, "DELETE": delete.change}
 _HEADERS = {
     "ifMatch": "if-match",
     "ifNoneMatch": "if-none-match",
@@ -131,6 +131,16 @@ def _change(service: Service, entry: Entry, full_urls: Counter[str]) -> Change:
     change = _CHANGES[entry.request.method](service, entry.request)
     if entry.full_url and full_urls[entry.full_url] > 1:
         raise FhirError("invalid", "Another entry has the same fullUrl", expression=f"{entry.where}.fullUrl")
+    change = replace(change, full_url=entry.full_url, where=entry.where)
+    if edit := change.edit:
+        return replace(
+            change, edit=lambda change, tree: _linked(service, entry, edit(change, tree), full_urls)
+        )
+    return _linked(service, entry, change, full_urls)
+
+
+def _linked(service: Service, entry: Entry, change: Change, full_urls: Counter[str]) -> Change:
+    """The change with the searches behind its conditional references."""
     searches = []
     for reference in set(references(change.resource or {})):
         found = conditional(reference)
@@ -140,7 +150,7 @@ def _change(service: Service, entry: Entry, full_urls: Counter[str]) -> Change:
         elif reference.startswith("urn:uuid:") and reference not in full_urls:
             # It would be stored as a reference that never leads anywhere, and a reading be judged for nobody.
             raise FhirError("invalid", "A urn:uuid reference is the fullUrl of no entry")
-    return replace(change, full_url=entry.full_url, where=entry.where, references=tuple(searches))
+    return replace(change, references=tuple(searches))
 
 
 def _check_read(tx: Transaction, entry: Entry) -> None:
@@ -250,7 +260,7 @@ def _read_entry(request: Request, index: int, item: Any) -> Entry:
     if "prefer" in request.headers:
         headers["prefer"] = request.headers["prefer"]
     # An empty string is no resource and no body to decode either: read_resource says so.
-    resource = item.get("resource", "") if method in ("POST", "PUT") else None
+    resource = item.get("resource", "") if method in ("POST", "PUT", "PATCH") else None
     as_request = Request(
         method, request.base, place.type, place.id, place.version, query, headers, resource=resource
     )

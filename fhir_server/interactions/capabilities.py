@@ -14,7 +14,7 @@ from fhir_server.settings import VERSION
 from profiles.definitions import load
 
 _OF_A_RESOURCE = (
-    "read", "vread", "update", "delete", "history-instance", "history-type", "create", "search-type",
+    "read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type",
 )  # fmt: skip
 
 
@@ -39,6 +39,7 @@ def _statement(base: str, started: datetime, resources: list[dict[str, Any]]) ->
         "implementation": {"description": "Varde, for digital home follow-up", "url": base},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
+        "patchFormat": ["application/json-patch+json", "application/xml-patch+xml"],
         "rest": [
             {
                 "mode": "server",

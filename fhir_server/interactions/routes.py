@@ -14,6 +14,7 @@ from fhir_server.interactions.capabilities import capabilities
 from fhir_server.interactions.create import create
 from fhir_server.interactions.delete import delete
 from fhir_server.interactions.history import history
+from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read
 from fhir_server.interactions.search import search
 from fhir_server.interactions.update import update
@@ -31,11 +32,17 @@ ROUTES: Mapping[str, Mapping[str, tuple[str, Interaction]]] = {
         "GET": ("search-type", search),
         "POST": ("create", create),
         "PUT": ("update", update),
+        "PATCH": ("patch", patch),
         "DELETE": ("delete", delete),
     },
     "{type}/_search": {"POST": ("search-type", search)},
     "{type}/_history": {"GET": ("history-type", history)},
-    "{type}/{id}": {"GET": ("read", read), "PUT": ("update", update), "DELETE": ("delete", delete)},
+    "{type}/{id}": {
+        "GET": ("read", read),
+        "PUT": ("update", update),
+        "PATCH": ("patch", patch),
+        "DELETE": ("delete", delete),
+    },
     "{type}/{id}/_history": {"GET": ("history-instance", history)},
     "{type}/{id}/_history/{version}": {"GET": ("vread", vread)},
 }

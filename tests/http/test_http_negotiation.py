@@ -164,14 +164,14 @@ def test_beside_the_base_is_404_with_an_outcome(fhir):
 @pytest.mark.parametrize(
     "method, path, allow",
     [
-        ("POST", "/Patient/1", {"GET", "HEAD", "PUT", "DELETE"}),
-        ("PATCH", "/Patient/1", {"GET", "HEAD", "PUT", "DELETE"}),
-        ("PATCH", "/Patient?name=a", {"GET", "HEAD", "POST", "PUT", "DELETE"}),
+        ("POST", "/Patient/1", {"GET", "HEAD", "PUT", "PATCH", "DELETE"}),
+        ("PATCH", "/Patient/1/_history/1", {"GET", "HEAD"}),
+        ("PATCH", "/", {"POST"}),
         ("DELETE", "/metadata", {"GET", "HEAD"}),
         ("GET", "/", {"POST"}),
         ("GET", "/Patient/_search", {"POST"}),
         ("PUT", "/Patient/1/_history/1", {"GET", "HEAD"}),
-        ("BREW", "/Patient", {"GET", "HEAD", "POST", "PUT", "DELETE"}),
+        ("BREW", "/Patient", {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"}),
     ],
 )
 def test_a_method_that_is_not_there_is_405_with_allow(fhir, method, path, allow):
