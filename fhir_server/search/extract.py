@@ -6,33 +6,44 @@ be indexed (a date that is none) is left out; nothing in a resource makes this r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
 from typing import Any
 
 from fhir_server.search import parameters
-from fhir_server.search.parameters import Parameter, reference
+from fhir_server.search.parameters import Parameter, Within, composite, reference, words
+from fhir_server.search.parameters.composite import NUMBERS
 from fhir_server.search.query import TABLES, Values
 from profiles import definitions
 from rules.fhirpath import Branch, EvaluationError
 
 _ODD = (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, EvaluationError)
 
-_OF_TEXT = frozenset(("token", "string", "reference", "uri"))
+_OF_TEXT = frozenset(("token", "string", "reference", "uri", "word"))
+
+# where a composite row has text, behind its parameter's code
+_TEXTS = [place for place, column in enumerate(TABLES["composite"], 1) if column not in NUMBERS]
 
 Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One look at a property: the values it holds, made into rows of a table for each of the parameters."""
+class Output:
+    """What is made of each value: rows of a table, for each of these parameters."""
 
-    values: Callable[[Any], list[Any]]
     rows: parameters.Rows
     table: str
     codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One look at a property: the values it holds, and what is made of them."""
+
+    values: Callable[[Any], list[Any]]
+    outputs: tuple[Output, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +80,19 @@ def extract(type: str, resource: dict[str, Any], base: str = "") -> Values:
 
 def _run(steps: Iterable[Step], value: Any, found: dict[str, list[Row]]) -> None:
     for step in steps:
-        out = found[step.table]
         try:
-            for item in step.values(value):
-                for row in step.rows(item):
-                    for code in step.codes:
-                        out.append((code, *row))
+            items = step.values(value)
         except _ODD:
             continue
+        for output in step.outputs if items else ():
+            out = found[output.table]
+            try:
+                for item in items:
+                    for row in output.rows(item):
+                        for code in output.codes:
+                            out.append((code, *row))
+            except _ODD:
+                continue
 
 
 def _sound(table: str, rows: list[Row]) -> list[Row]:
@@ -86,6 +102,8 @@ def _sound(table: str, rows: list[Row]) -> list[Row]:
             "".join(chain.from_iterable(rows))  # the cheapest way to ask it of all of them at once
         except TypeError:
             return [row for row in rows if all(isinstance(column, str) for column in row)]
+    if table == "composite":
+        return [row for row in rows if all(isinstance(row[place], str) for place in _TEXTS)]
     return rows
 
 
@@ -109,19 +127,55 @@ def _moment(rows: tuple[Row, ...]) -> int | None:
 
 @cache
 def plan_of(type: str) -> Plan:
-    """The plan of a resource type. Parameters that look at the same thing in the same way share a step."""
-    shared: dict[tuple[Any, ...], tuple[Branch, parameters.Rows, dict[str, None]]] = {}
+    """The plan of a resource type. Parameters that look at the same thing share a step."""
+    steps: dict[tuple[Any, ...], tuple[Branch, dict[Any, Output]]] = {}
+
+    def add(branch: Branch, output: Output) -> None:
+        outputs = steps.setdefault((branch.root, branch.source, branch.type), (branch, {}))[1]
+        # those of one table and kind are the same rows, for another parameter; a composite has its own
+        kind = output.codes[0] if output.table == "composite" else output.codes[0].partition(":")[2]
+        key = (output.table, kind)
+        known = outputs.get(key)
+        outputs[key] = output if known is None else replace(known, codes=(*known.codes, *output.codes))
+
+    always = []
     for parameter in parameters.of(type).values():
-        table = parameters.TYPES[parameter.type].TABLE
-        for branch in parameter.branches if parameter.code not in parameters.OF_THE_VERSION else ():
-            rows = parameters.converter(parameter.type, branch.type)
-            key = (branch.root, branch.source, table, branch.type)
-            shared.setdefault(key, (branch, rows, {}))[2][parameter.code] = None
-    steps: dict[str | None, list[Step]] = {None: []}
-    for (root, _, table, _), (branch, rows, codes) in shared.items():
-        steps.setdefault(root, []).append(Step(branch.load(), rows, table, tuple(codes)))
-    always = tuple(steps.pop(None))
-    return Plan({str(root): tuple(found) for root, found in steps.items()}, always, links(type))
+        if parameter.code in words.CODES:
+            always.append(Step(lambda resource: [resource], (_of_words(parameter.code),)))
+        elif parameter.type != "composite" and parameter.code not in parameters.OF_THE_VERSION:
+            for branch in parameter.branches:
+                for output in _outputs(parameter, branch):
+                    add(branch, output)
+    for within in _composites(type):
+        add(
+            within.branch,
+            Output(composite.rows_of(within, parameters.converter), "composite", (within.code,)),
+        )
+    by_root: dict[str | None, list[Step]] = {None: []}
+    for (root, _, _), (branch, outputs) in steps.items():
+        by_root.setdefault(root, []).append(Step(branch.load(), tuple(outputs.values())))
+    always += by_root.pop(None)
+    return Plan({str(root): tuple(found) for root, found in by_root.items()}, tuple(always), links(type))
+
+
+def _of_words(code: str) -> Output:
+    return Output(words.ROWS[code], words.TABLE, (code,))
+
+
+def _outputs(parameter: Parameter, branch: Branch) -> Iterator[Output]:
+    """The rows of a parameter, and what is derived from the same values: once for all who share them."""
+    module = parameters.TYPES[parameter.type]
+    yield Output(parameters.converter(parameter.type, branch.type), module.TABLE, (parameter.code,))
+    codes = parameters.sharing(parameter.resource, branch)
+    for suffix, (table, rows) in getattr(module, "DERIVED", {}).items():
+        if branch.type in rows and codes[0] == parameter.code:
+            yield Output(rows[branch.type], table, (parameters.derived_code(codes, suffix),))
+
+
+def _composites(type: str) -> list[Within]:
+    """The elements with rows of their own, each way in which parts can meet in them once."""
+    every = (each for alternatives in parameters.composites(type).values() for each in alternatives)
+    return list({each.code: each for each in every if isinstance(each, Within)}.values())
 
 
 @cache

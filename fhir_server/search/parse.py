@@ -11,21 +11,19 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import parse_qsl
 
 from fhir_server.errors import FhirError, Issue
 from fhir_server.search import cursor, extract, parameters
-from fhir_server.search.parameters import TYPES, BadValue, Parameter, Scope, date
-from fhir_server.search.parameters.text import split, unescape
-from fhir_server.search.query import EVERYTHING, NOTHING, And, Match, Node, Not, Or, Query, Sort, Test
+from fhir_server.search.filters import Filters, NotApplied, all_of, bad, shown
+from fhir_server.search.parameters import Parameter, Scope
+from fhir_server.search.query import EVERYTHING, Match, Node, Query, Sort, Test
 from fhir_server.search.request import Include, Search
 from profiles import definitions
 
 COUNT = 20
 MAX_COUNT = 1000
-# Values in all filters together: more is no search, and this bounds the tree that a store is handed.
-MAX_VALUES = 500
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RESULT = frozenset(("_sort", "_count", "_include", "_summary", "_elements", "_total", "_cursor"))
@@ -76,7 +74,7 @@ def parse_criteria(type: str, text: str, *, base: str, now: datetime) -> Query:
         raise FhirError("invalid", "The search criteria are not a query string") from None
     for name, _ in pairs:
         if name.partition(":")[0] in _RESULT | {"_revinclude"}:
-            raise FhirError("invalid", f"{_shown(name)} has no place in search criteria")
+            raise FhirError("invalid", f"{shown(name)} has no place in search criteria")
     search = parse(type, pairs, strict=True, base=base, now=now)
     if search.query.where == EVERYTHING:
         raise FhirError("invalid", "The search criteria are empty, and would match everything")
@@ -87,15 +85,6 @@ def _continued(search: Search, text: str, key: bytes) -> Search:
     after, snapshot, total = cursor.unseal(key, search.identity, text)
     query = replace(search.query, after=after, snapshot=snapshot)
     return replace(search, query=query, known_total=total)
-
-
-def _shown(name: str) -> str:
-    """A parameter's name as it may be shown: never so long that it could carry more than a name."""
-    return repr(name if len(name) <= 64 else name[:61] + "...")
-
-
-def _bad(name: str, problem: str) -> NoReturn:
-    raise FhirError("invalid", f"The value of {_shown(name)} is {problem}")
 
 
 class _Reading:
@@ -109,7 +98,7 @@ class _Reading:
         self.conjuncts: list[Node] = []
         self.applied: list[tuple[str, str]] = []
         self.issues: list[Issue] = []
-        self.values = 0
+        self.filters = Filters(scope)
 
     def not_applied(self, problem: str) -> None:
         """Something that is left out of the search: an issue, or with strict handling an error."""
@@ -117,55 +106,25 @@ class _Reading:
             raise FhirError("not-supported", problem)
         self.issues.append(Issue("warning", "not-supported", f"{problem}; it was not applied"))
 
-    # Filters
-
     def filter(self, name: str, value: str) -> None:
-        code, _, modifier = name.partition(":")
-        parameter = self.parameters.get(code)
-        if "." in name or code == "_has":
-            self.not_applied(f"Chained search ({_shown(name)}) is not supported yet")
-        elif parameter is None:
-            self.not_applied(f"{_shown(name)} is not a supported search parameter of {self.type}")
-        elif not value:
-            self.not_applied(f"{_shown(name)} has no value")
+        if not value:
+            self.not_applied(f"{shown(name)} has no value")
+            return
+        try:
+            self.conjuncts.append(self.filters.node(self.type, name, value))
+        except NotApplied as problem:
+            self.not_applied(str(problem))
         else:
-            try:
-                self.conjuncts.append(self.node(parameter, modifier, name, value))
-            except BadValue as problem:
-                _bad(name, str(problem))
             self.applied.append((name, value))
-
-    def node(self, parameter: Parameter, modifier: str, name: str, value: str) -> Node:
-        if modifier == "missing":
-            return _missing(parameter, value)
-        self.check_modifier(parameter, modifier, name)
-        parts = split(value, ",")
-        if "" in parts:
-            raise BadValue("a list with an empty item")
-        self.values += len(parts)
-        if self.values > MAX_VALUES:
-            raise BadValue(f"one too many: a search has at most {MAX_VALUES}")
-        match_ = _of_the_version(parameter.code) or TYPES[parameter.type].match
-        plain = None if modifier in ("", "not") else modifier
-        found = _any_of([match_(parameter, plain, part, self.scope) for part in parts])
-        return Not(found) if modifier == "not" else found
-
-    def check_modifier(self, parameter: Parameter, modifier: str, name: str) -> None:
-        """https://hl7.org/fhir/R4/search.html#modifiers: a server SHALL reject those it does not support."""
-        if not modifier or modifier in TYPES[parameter.type].MODIFIERS:
-            return
-        if parameter.type == "reference" and modifier in definitions.load().resource_types:
-            return
-        raise FhirError("not-supported", f"{_shown(name)}: {parameter.code} does not support this modifier")
 
     # Result parameters
 
     def search(self, results: dict[str, list[str]]) -> Search:
         for name, values in results.items():
             if len(values) > 1 and name not in _REPEATABLE:
-                _bad(name, "given more than once")
+                bad(name, "given more than once")
             if name not in _RESULT:
-                self.not_applied(f"{_shown(name)} is not supported yet")
+                self.not_applied(f"{shown(name)} is not supported yet")
         sort = self.one(results, "_sort", self.sort, ())
         count = self.one(results, "_count", self.count, COUNT)
         includes = [self.include(text) for text in results.get("_include", ())]
@@ -173,10 +132,10 @@ class _Reading:
         elements = self.one(results, "_elements", self.elements, ())
         total = self.one(results, "_total", self.total, None)
         if elements and summary:
-            _bad("_elements", "given together with _summary")
+            bad("_elements", "given together with _summary")
         if summary == "text" and any(includes):
-            _bad("_summary", "text, which goes with no _include")
-        where = _all_of(self.conjuncts)
+            bad("_summary", "text, which goes with no _include")
+        where = all_of(self.conjuncts)
         patient = _confined_to(self.type, self.conjuncts)
         return Search(
             Query(self.type, where, sort, count, patient),
@@ -194,7 +153,7 @@ class _Reading:
         if not values:
             return default
         if not values[0]:
-            self.not_applied(f"{_shown(name)} has no value")
+            self.not_applied(f"{shown(name)} has no value")
             return default
         return read(values[0])
 
@@ -203,7 +162,7 @@ class _Reading:
         for name in text.split(","):
             key = _sort_key(self.parameters.get(name.removeprefix("-")), name.startswith("-"))
             if key is None:
-                self.not_applied(f"_sort by {_shown(name)} is not supported")
+                self.not_applied(f"_sort by {shown(name)} is not supported")
             else:
                 keys.append(key)
                 names.append(name)
@@ -213,7 +172,7 @@ class _Reading:
 
     def count(self, text: str) -> int:
         if not re.fullmatch("[0-9]+", text):
-            _bad("_count", "not a whole number of resources, 0 or more")
+            bad("_count", "not a whole number of resources, 0 or more")
         count = min(int(text[:10]) if len(text.lstrip("0")) < 10 else MAX_COUNT, MAX_COUNT)
         self.applied.append(("_count", str(count)))
         return count
@@ -227,16 +186,16 @@ class _Reading:
         elif source == self.type and reference and reference.type == "reference":
             made = Include(param, target or None)
         else:
-            self.not_applied(f"_include of {_shown(text)} is not supported")
+            self.not_applied(f"_include of {shown(text)} is not supported")
             return None
         if target and target not in definitions.load().resource_types:
-            _bad("_include", "an unknown target type")
+            bad("_include", "an unknown target type")
         self.applied.append(("_include", text))
         return made
 
     def summary(self, text: str) -> str | None:
         if text not in ("true", "false", "text", "data", "count"):
-            _bad("_summary", "not true, false, text, data or count")
+            bad("_summary", "not true, false, text, data or count")
         self.applied.append(("_summary", text))
         return None if text == "false" else text
 
@@ -247,51 +206,16 @@ class _Reading:
             if name in known:
                 names.append(name)
             else:
-                self.not_applied(f"_elements: {self.type} has no element {_shown(name)}")
+                self.not_applied(f"_elements: {self.type} has no element {shown(name)}")
         if names:
             self.applied.append(("_elements", ",".join(names)))
         return tuple(names)
 
     def total(self, text: str) -> str:
         if text not in ("none", "estimate", "accurate"):
-            _bad("_total", "not none, estimate or accurate")
+            bad("_total", "not none, estimate or accurate")
         self.applied.append(("_total", text))
         return text
-
-
-def _missing(parameter: Parameter, value: str) -> Node:
-    if value not in ("true", "false"):
-        raise BadValue("not true or false")
-    if parameter.code in parameters.OF_THE_VERSION:  # every version has them
-        return NOTHING if value == "true" else EVERYTHING
-    there = Match(TYPES[parameter.type].TABLE, parameter.code)
-    return Not(there) if value == "true" else there
-
-
-def _of_the_version(code: str) -> Callable[[Parameter, str | None, str, Scope], Node] | None:
-    return {"_id": _match_id, "_lastUpdated": _match_last_updated}.get(code)
-
-
-def _match_id(parameter: Parameter, modifier: str | None, text: str, scope: Scope) -> Node:
-    return Match("resource", "_id", (Test("id", "=", unescape(text)),))
-
-
-def _match_last_updated(parameter: Parameter, modifier: str | None, text: str, scope: Scope) -> Node:
-    """A version was written at one instant, so that the table of prefixes comes down to one column."""
-    prefix, low, high = date.search_range(text, scope)
-    within = (Test("updated", ">=", low), Test("updated", "<", high))
-    before, after = (Test("updated", "<", low),), (Test("updated", ">=", high),)
-    tests = {
-        "gt": after,
-        "sa": after,
-        "lt": before,
-        "eb": before,
-        "ge": (Test("updated", ">=", low),),
-        "le": (Test("updated", "<", high),),
-    }
-    if prefix == "ne":
-        return Or(tuple(Match("resource", "_lastUpdated", outside) for outside in (before, after)))
-    return Match("resource", "_lastUpdated", tests.get(prefix, within))
 
 
 def _sort_key(parameter: Parameter | None, descending: bool) -> Sort | None:
@@ -300,39 +224,8 @@ def _sort_key(parameter: Parameter | None, descending: bool) -> Sort | None:
     if parameter.code in parameters.OF_THE_VERSION:
         column = "id" if parameter.code == "_id" else "updated"
         return Sort("resource", parameter.code, column, descending)
-    module = TYPES[parameter.type]
-    return Sort(module.TABLE, parameter.code, module.SORT, descending)
-
-
-def _all_of(nodes: list[Node]) -> Node:
-    return nodes[0] if len(nodes) == 1 else And(tuple(nodes))
-
-
-def _any_of(nodes: list[Node]) -> Node:
-    """The alternatives in one flat Or, those that differ in one tested value only as one Match with `in`."""
-    flat: list[Node] = []
-    for node in nodes:
-        flat += node.children if isinstance(node, Or) else (node,)
-    grouped: dict[Any, list[Node]] = {}
-    for node in flat:
-        grouped.setdefault(_shape(node), []).append(node)
-    merged = [_merged(group) for group in grouped.values()]
-    return merged[0] if len(merged) == 1 else Or(tuple(merged))
-
-
-def _shape(node: Node) -> Any:
-    """Equal for Matches that differ at most in the value their last test is equal to."""
-    if isinstance(node, Match) and node.tests and node.tests[-1].op == "=":
-        return node.table, node.param, node.tests[:-1], node.tests[-1].column
-    return node
-
-
-def _merged(group: list[Node]) -> Node:
-    first = group[0]
-    values = dict.fromkeys(node.tests[-1].value for node in group if isinstance(node, Match) and node.tests)
-    if len(values) < 2 or not isinstance(first, Match):
-        return first
-    return replace(first, tests=(*first.tests[:-1], Test(first.tests[-1].column, "in", tuple(values))))
+    module = parameters.module_of(parameter)
+    return Sort(module.TABLE, parameter.code, module.SORT, descending) if module.SORT else None
 
 
 def _confined_to(type: str, conjuncts: list[Node]) -> str | None:

@@ -105,7 +105,20 @@ class Has:
     where: Node
 
 
-Node = Match | And | Or | Not | Chain | Has
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A condition on `param` of `type` whose codes or ids stand in other resources: a value set, a hierarchy.
+
+    search/lookup.py reads them and puts a plain condition in its place; a store is never asked this.
+    """
+
+    kind: str
+    type: str
+    param: str
+    text: str
+
+
+Node = Match | And | Or | Not | Chain | Has | Lookup
 
 EVERYTHING = And(())
 NOTHING = Or(())

@@ -13,6 +13,7 @@ from fhir_server.errors import Issue
 from fhir_server.resource_json import decode_stored
 from fhir_server.search import bundle
 from fhir_server.search.extract import extract
+from fhir_server.search.lookup import looked_up
 from fhir_server.search.request import Include, Search
 from fhir_server.store.base import Found, Store, Version
 
@@ -26,6 +27,7 @@ Target = tuple[str, str, int | None]  # type, id, and the version where the refe
 
 async def run(store: Store, search: Search, *, key: bytes) -> bytes:
     """The searchset Bundle, as JSON. `key` seals the cursor in its next link."""
+    search = replace(search, query=await looked_up(search.query, store.search))
     if search.only_count:
         return bundle.searchset(search, None, key=key, total=await store.count(search.query))
     found = await store.search(search.query)

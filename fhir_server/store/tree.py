@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from fhir_server.errors import FhirError
-from fhir_server.search.query import MAX_TIME, MIN_TIME, And, Chain, Has, Match, Node, Not, Or, Query, Test
+from fhir_server.search.query import (
+    MAX_TIME,
+    MIN_TIME,
+    And,
+    Chain,
+    Has,
+    Lookup,
+    Match,
+    Node,
+    Not,
+    Or,
+    Query,
+    Test,
+)
 
 # SQLite's parser and BSON both end at about a hundred levels; a search in a URL needs four.
 DEEPEST = 30
@@ -120,6 +133,8 @@ def _regular(node: Node, type: str, negated: bool, depth: int) -> Regular:
         node, negated = node.child, not negated
     if isinstance(node, Match):
         return _leaf(node, negated)
+    if isinstance(node, Lookup):
+        raise FhirError("not-supported", f"A condition such as :{node.kind} is not possible here")
     if isinstance(node, Chain | Has):
         where = _regular(node.where, node.type, negated=False, depth=depth + 1)
         if where == NEVER:

@@ -50,10 +50,11 @@ def test_missing_and_not(asked):
 
 @pytest.mark.parametrize(
     "query",
-    ["unknown=1", "code-value-quantity=a$b", "_filter=x", "_text=x", "subject.name=x", "subject:Patient.name=x",
-     "_has:Flag:patient:status=active", "_revinclude=Flag:patient", "_include:iterate=Observation:subject",
+    ["unknown=1", "_filter=x", "_content=x", "subject.unknown=x", "subject:Patient.unknown=x", "code.name=x",
+     "subject.name.x=1", "_has:Flag:unknown:status=active", "_has:Flag:status:status=active",
+     "_has:Flag:patient:unknown=active", "_revinclude=Flag:patient", "_include:iterate=Observation:subject",
      "_include=Patient:organization", "_include=Observation:code", "_sort=unknown", "_elements=unknown",
-     "code=", "_sort=", "_contained=true", "_type=Patient", "_list=1", "%00=1", "$where=1", "'; drop--=1"],
+     "code=", "_sort=", "_contained=true", "_type=Patient", "%00=1", "$where=1", "'; drop--=1"],
 )  # fmt: skip
 def test_what_is_not_supported_is_an_issue_and_with_strict_handling_an_error(asked, query):
     search = asked("Observation", query)
@@ -69,8 +70,9 @@ def test_what_is_supported_is_applied_beside_what_is_not(asked):
     assert len(search.issues) == 2
 
 
-@pytest.mark.parametrize("name", ["code:exact", "code:text", "code:Patient", "date:missing:x", "subject:code",
-                                  "value-string:above", "code:of-type", "subject:", "date:contains"])  # fmt: skip
+@pytest.mark.parametrize("name", ["code:exact", "code:code-text", "code:Patient", "date:missing:x", "subject:code",
+                                  "value-string:above", "value-string:text", "subject:", "date:contains",
+                                  "code-value-quantity:missing", "_text:missing", "subject:Unknown.name"])  # fmt: skip
 def test_a_modifier_that_a_parameter_does_not_support_is_always_refused(asked, name):
     if name == "subject:":
         assert asked("Observation", "subject:=1").issues == ()

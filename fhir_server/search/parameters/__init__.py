@@ -1,23 +1,38 @@
 """The search parameters of each resource type; one module per parameter type owns extraction and matching.
 
 https://hl7.org/fhir/R4/searchparameter-registry.html. Each module has TABLE (of query.TABLES), SORT (the
-column to sort by), MODIFIERS, ROWS (FHIR type -> function from a value to rows), LEFT_OUT (FHIR types that a
-parameter names but that have no meaning for it) and match(parameter, modifier, text, scope) -> Node.
+column to sort by, None if it cannot), MODIFIERS, ROWS (FHIR type -> function from a value to rows), LEFT_OUT
+(FHIR types that a parameter names but that have no meaning for it), perhaps DERIVED (suffix -> table and such
+functions, for what modifiers look at) and match(parameter, modifier, text, scope) -> Node.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import Any
 
-from fhir_server.search.parameters import date, number, quantity, reference, string, token, uri
-from fhir_server.search.parameters.parameter import BadValue, Parameter, Scope
+from fhir_server.search.parameters import (
+    composite,
+    date,
+    near,
+    number,
+    quantity,
+    reference,
+    string,
+    token,
+    uri,
+    words,
+)
+from fhir_server.search.parameters.composite import Within
+from fhir_server.search.parameters.parameter import BadValue, Parameter, Scope, derived_code
+from fhir_server.search.query import Node
 from profiles import definitions
 from rules import fhirpath
 
-__all__ = ["TYPES", "BadValue", "Parameter", "Scope", "converter", "of"]
+__all__ = ["TYPES", "BadValue", "Parameter", "Scope", "Within", "converter", "derived_code", "of", "table_of"]
 
 TYPES: Mapping[str, ModuleType] = {
     "token": token,
@@ -27,6 +42,7 @@ TYPES: Mapping[str, ModuleType] = {
     "quantity": quantity,
     "reference": reference,
     "uri": uri,
+    "special": near,
 }
 # These two are columns of every version, not rows: parse.py gives them their meaning.
 OF_THE_VERSION = frozenset(("_id", "_lastUpdated"))
@@ -43,20 +59,40 @@ Rows = Callable[[Any], Iterable[tuple[Any, ...]]]
 @cache
 def of(type: str) -> Mapping[str, Parameter]:
     """Code -> parameter, of everything that can be searched for in this resource type."""
-    published = {
-        parameter.code: parameter
+    published = [
+        parameter
         for parameter in definitions.load().search_parameters(type)
-        if parameter.type in TYPES and parameter.expression and parameter.url not in NOT_FHIRPATH
+        if (parameter.expression or words.indexed(type, parameter.code)) and parameter.url not in NOT_FHIRPATH
+    ]
+    versioned = any(parameter.code == "version" for parameter in published)
+    plain = {p.code: _parameter(type, p, versioned) for p in published if p.type != "composite"}
+    shared = _shared(plain.values())
+    found = {
+        code: replace(parameter, shared=tuple(dict.fromkeys(shared[_key(b)] for b in parameter.branches)))
+        for code, parameter in plain.items()
     }
-    return {
-        code: _parameter(type, parameter, "version" in published) for code, parameter in published.items()
-    }
+    for parameter in published:
+        if parameter.type == "composite":
+            branches = fhirpath.branches(parameter.expression or "", type=type, model=definitions.load())
+            found[parameter.code] = Parameter(
+                parameter.code,
+                "composite",
+                parameter.url,
+                branches,
+                frozenset(),
+                resource=type,
+                parts=parameter.components,
+            )
+    return dict(sorted(found.items()))
 
 
-def _parameter(type: str, published: definitions.SearchParameter, versioned: bool) -> Parameter:
+def _parameter(type: str, published: definitions.SearchParameter, versioned: bool = False) -> Parameter:
     model = definitions.load()
-    branches = fhirpath.branches(published.expression or "", type=type, model=model)
-    branches = tuple(b for b in branches if b.type not in TYPES[published.type].LEFT_OUT)
+    if published.expression:
+        branches = fhirpath.branches(published.expression, type=type, model=model)
+        branches = tuple(b for b in branches if b.type not in TYPES[published.type].LEFT_OUT)
+    else:
+        branches = ()
     return Parameter(
         published.code,
         published.type,
@@ -66,7 +102,87 @@ def _parameter(type: str, published: definitions.SearchParameter, versioned: boo
         _targets(published, branches) if published.type == "reference" else (),
         _systems(branches, model.value_sets) if published.type == "token" else None,
         versioned,
+        type,
     )
+
+
+def _key(branch: fhirpath.Branch) -> tuple[Any, ...]:
+    """Equal for branches that look at the same values."""
+    return branch.root, branch.source, branch.type
+
+
+def _shared(found: Iterable[Parameter]) -> dict[tuple[Any, ...], tuple[str, ...]]:
+    """For each place that parameters look at, the codes of those with rows derived from what is there."""
+    codes: dict[tuple[Any, ...], dict[str, None]] = {}
+    for parameter in found:
+        for branch in parameter.branches:
+            codes.setdefault(_key(branch), {})[parameter.code] = None
+    return {key: tuple(each) for key, each in codes.items()}
+
+
+def sharing(type: str, branch: fhirpath.Branch) -> tuple[str, ...]:
+    """The codes of the parameters of a type that look at what a branch looks at."""
+    return _sharing(type)[_key(branch)]
+
+
+@cache
+def _sharing(type: str) -> dict[tuple[Any, ...], tuple[str, ...]]:
+    return _shared(parameter for parameter in of(type).values() if parameter.type != "composite")
+
+
+def table_of(parameter: Parameter) -> str:
+    """The table in which every resource that has the parameter has a row of it."""
+    return str(module_of(parameter).TABLE)
+
+
+def module_of(parameter: Parameter) -> ModuleType:
+    """Where the parameter's type is at home."""
+    if parameter.type == "composite":
+        return composite
+    return words if parameter.code in words.CODES else TYPES[parameter.type]
+
+
+@cache
+def composites(type: str) -> Mapping[str, tuple[Within | tuple[Parameter, ...], ...]]:
+    """Code of a composite parameter -> where its parts must meet: in elements, or in the resource itself.
+
+    Parameters whose parts meet in the same elements in the same way share rows.
+    """
+    own = of(type)
+    found: dict[str, list[Within | tuple[Parameter, ...]]] = {}
+    sharing: dict[Any, dict[str, None]] = {}
+    for parameter in own.values():
+        for branch in parameter.branches if parameter.type == "composite" else ():
+            if not branch.path:
+                found.setdefault(parameter.code, []).append(
+                    composite.whole(type, parameter.parts, own, _parameter)
+                )
+                continue
+            parts = composite.parts_of(branch.type, parameter.parts, own, _parameter)
+            found.setdefault(parameter.code, []).append(Within(branch, parts, parameter.code))
+            sharing.setdefault(_meeting(branch, parts), {})[parameter.code] = None
+    return {
+        code: tuple(
+            replace(each, code=",".join(sharing[_meeting(each.branch, each.parts)]))
+            if isinstance(each, Within)
+            else each
+            for each in alternatives
+        )
+        for code, alternatives in found.items()
+    }
+
+
+def _meeting(branch: fhirpath.Branch, parts: Iterable[composite.Part]) -> tuple[Any, ...]:
+    each = ((part.parameter.type, tuple(map(_key, part.parameter.branches))) for part in parts)
+    return (_key(branch), *each)
+
+
+def match(parameter: Parameter, modifier: str | None, text: str, scope: Scope) -> Node:
+    """The condition that one value (without commas) stands for."""
+    if parameter.type == "composite":
+        return composite.match(parameter, text, scope, composites(parameter.resource)[parameter.code])
+    node: Node = module_of(parameter).match(parameter, modifier, text, scope)
+    return node
 
 
 def _targets(published: definitions.SearchParameter, branches: Iterable[fhirpath.Branch]) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fhir_server.search.query import Match, Node, Or, Test
+from profiles.definitions import Component
 from rules.fhirpath import Branch
 
 
@@ -15,7 +17,9 @@ class Parameter:
     """`type` is the search type (token, date, ...); `branches` say where the values are and what they are.
 
     `kinds` are the FHIR types of the values, `targets` the resource types a reference can be to (empty =
-    any), `systems` the code systems that the bindings of code elements imply (None = not known).
+    any), `systems` the code systems that the bindings of code elements imply (None = not known). `resource`
+    is the resource type; `shared` has for each of the places it looks at the codes of all parameters that
+    look there. `parts` are the components of a composite parameter.
     """
 
     code: str
@@ -26,6 +30,21 @@ class Parameter:
     targets: tuple[str, ...] = ()
     systems: frozenset[str] | None = None
     versioned: bool = False  # whether the type has a `version` parameter, for `url=...|version`
+    resource: str = ""
+    shared: tuple[tuple[str, ...], ...] = ()
+    parts: tuple[Component, ...] = ()
+
+    def derived(self, table: str, suffix: str, tests: tuple[Test, ...]) -> Node:
+        """There is a row for which all tests hold among those derived from this parameter's values.
+
+        Parameters that look at the same values share such rows: the rows are of all of them together.
+        """
+        return Or(tuple(Match(table, derived_code(codes, suffix), tests) for codes in self.shared))
+
+
+def derived_code(codes: tuple[str, ...], suffix: str) -> str:
+    """What stands in the place of a parameter code in rows derived from what these parameters look at."""
+    return f"{','.join(codes)}:{suffix}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Quantity parameters: a number as in number.py, and a unit by system and code, or by code or text.
 
-https://hl7.org/fhir/R4/search.html#quantity. Units match as they are written: conversion (UCUM) is not here.
+https://hl7.org/fhir/R4/search.html#quantity. A unit of UCUM (system and code) finds what is in any unit of
+the same dimension; other units match as they are written, and a number alone matches whatever the unit.
 A value with a comparator is the open range that it means: `> 300` reaches above every number.
 """
 
@@ -14,12 +15,15 @@ from fhir_server.search.parameters.number import decimal, range_ends, tests_of
 from fhir_server.search.parameters.parameter import BadValue, Parameter, Scope
 from fhir_server.search.parameters.text import EXACT, clamp, split, unescape
 from fhir_server.search.query import MAX_NUMBER, MIN_NUMBER, Match, Node, Or, Test
+from terminology.canonical import Canonical, canonical
+from terminology.ucum import UnitError
 
 TABLE = "quantity"
 SORT = "low"
 MODIFIERS: frozenset[str] = frozenset()
 LEFT_OUT: frozenset[str] = frozenset()
 
+UCUM = "http://unitsofmeasure.org"
 CURRENCIES = "urn:iso:std:iso:4217"
 
 Row = tuple[Decimal, Decimal, str, str, str]
@@ -97,6 +101,37 @@ ROWS: dict[str, Callable[[Any], list[Row]]] = {
 }
 
 
+# What is in a unit of UCUM, in base units.
+
+
+def measures(rows: Iterable[Row]) -> list[tuple[str, Decimal, Decimal]]:
+    """(unit, low, high) of rows in a unit that is one of UCUM."""
+    found = []
+    for low, high, system, code, _ in rows:
+        if system == UCUM and (unit := _canonical(code)):
+            base = _in_base(unit, low)
+            found.append((unit.unit, base, base if high is low else _in_base(unit, high)))
+    return found
+
+
+def _canonical(code: str) -> Canonical | None:
+    try:
+        return canonical(code)
+    except UnitError:
+        return None
+
+
+def _in_base(unit: Canonical, value: Decimal) -> Decimal:
+    return value if value is MIN_NUMBER or value is MAX_NUMBER else clamp(unit.convert(value))
+
+
+def _measured(convert: Callable[[Any], list[Row]]) -> Callable[[Any], list[tuple[str, Decimal, Decimal]]]:
+    return lambda value: measures(convert(value))
+
+
+DERIVED = {"measure": ("measure", {type: _measured(convert) for type, convert in ROWS.items()})}
+
+
 # Matching
 
 
@@ -105,12 +140,20 @@ def match(parameter: Parameter, modifier: str | None, text: str, scope: Scope) -
     number, *unit = split(text, "|")
     if len(unit) not in (0, 2):
         raise BadValue("not number, number|system|code or number||code")
+    if len(unit) == 2 and unescape(unit[0]) == UCUM and (measure := _canonical(unescape(unit[1]))):
+        in_base = [_tests_in_base(measure, tests) for tests in tests_of(number)]
+        return Or(tuple(parameter.derived("measure", "measure", tests) for tests in in_base))
     alternatives = [
         Match(TABLE, parameter.code, tests + of_unit)
         for tests in tests_of(number)
         for of_unit in _unit_tests(*map(unescape, unit))
     ]
     return alternatives[0] if len(alternatives) == 1 else Or(tuple(alternatives))
+
+
+def _tests_in_base(unit: Canonical, tests: tuple[Test, ...]) -> tuple[Test, ...]:
+    converted = (Test(test.column, test.op, _in_base(unit, test.value)) for test in tests)
+    return (Test("unit", "=", unit.unit), *converted)
 
 
 def _unit_tests(system: str = "", code: str = "") -> list[tuple[Test, ...]]:

@@ -12,11 +12,11 @@ from typing import Any
 
 from fhir_server.search.parameters.parameter import BadValue, Parameter, Scope
 from fhir_server.search.parameters.text import split, unescape
-from fhir_server.search.query import Match, Node, Or, Test
+from fhir_server.search.query import Lookup, Match, Node, Or, Test
 
 TABLE = "reference"
 SORT = "id"
-MODIFIERS = frozenset(("identifier",))  # and the name of a resource type
+MODIFIERS = frozenset(("identifier", "above", "below"))  # and the name of a resource type
 LEFT_OUT: frozenset[str] = frozenset()
 
 _LOCAL = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(/_history/[A-Za-z0-9\-.]{1,64})?")
@@ -79,9 +79,14 @@ def relative(row: tuple[str, ...], base: str) -> tuple[str, ...]:
 
 
 def match(parameter: Parameter, modifier: str | None, text: str, scope: Scope) -> Node:
-    """What the value points to; a bare id is of any type that the parameter allows, or of the modifier's."""
+    """What the value points to; a bare id is of any type that the parameter allows, or of the modifier's.
+
+    :above and :below are about what the value points to and what it is part of, or what is part of it.
+    """
     if modifier == "identifier":
         return _by_identifier(parameter, text)
+    if modifier in ("above", "below"):
+        return Lookup(modifier, parameter.resource, parameter.code, unescape(text))
     wanted = unescape(text)
     if modifier and _ID.fullmatch(wanted):
         wanted = f"{modifier}/{wanted}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from fhir_server.search.parameters.parameter import Parameter, Scope
@@ -24,11 +25,17 @@ LEFT_OUT: frozenset[str] = frozenset()
 _NAME_PARTS = ("text", "family", "given", "prefix", "suffix")
 _ADDRESS_PARTS = ("text", "line", "city", "district", "state", "postalCode", "country")
 _APOSTROPHES = str.maketrans("", "", "'’ʼ‘`´")
+_SHORT = 100
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
 
 
 def fold(text: str) -> str:
     """The text as it is compared; folding twice changes nothing more."""
+    return _fold(text) if len(text) <= _SHORT else _fold.__wrapped__(text)
+
+
+@lru_cache(maxsize=8192)  # names of codes and units come again and again
+def _fold(text: str) -> str:
     if not text.isascii():
         parts = unicodedata.normalize("NFKD", text.translate(_APOSTROPHES))
         parts = unicodedata.normalize("NFKD", parts.casefold())

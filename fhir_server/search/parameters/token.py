@@ -7,16 +7,17 @@ system of a code element is what its binding implies; where the definitions do n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fhir_server.search.parameters.parameter import BadValue, Parameter, Scope
+from fhir_server.search.parameters.string import fold
 from fhir_server.search.parameters.text import split, unescape
-from fhir_server.search.query import NOTHING, Match, Node, Or, Test
+from fhir_server.search.query import NOTHING, Lookup, Match, Node, Or, Test
 
 TABLE = "token"
 SORT = "code"
-MODIFIERS = frozenset(("not",))
+MODIFIERS = frozenset(("not", "text", "in", "not-in", "above", "below", "of-type"))
 LEFT_OUT: frozenset[str] = frozenset()
 
 SPECIAL_VALUES = frozenset(
@@ -75,11 +76,62 @@ ROWS: dict[str, Callable[[Any], list[Row]]] = {
 }
 
 
+# What only a modifier looks at, under names of its own: suffix -> (table, FHIR type -> rows).
+
+
+def _texts_of_coding(value: Mapping[str, Any]) -> list[tuple[str]]:
+    return _folded([value.get("display")])
+
+
+def _texts_of_concept(value: Mapping[str, Any]) -> list[tuple[str]]:
+    return _folded([value.get("text"), *(coding.get("display") for coding in value.get("coding", ()))])
+
+
+def _texts_of_identifier(value: Mapping[str, Any]) -> list[tuple[str]]:
+    return _folded([value.get("type", {}).get("text")])
+
+
+def _folded(texts: Iterable[str | None]) -> list[tuple[str]]:
+    return [(folded,) for text in texts if text and (folded := fold(text))]
+
+
+def _identifier_types(value: Mapping[str, Any]) -> list[Row]:
+    return [
+        (coding["system"], f"{coding['code']}|{value['value']}")
+        for coding in value.get("type", {}).get("coding", ())
+        if coding.get("system") and coding.get("code") and value.get("value")
+    ]
+
+
+DERIVED: dict[str, tuple[str, dict[str, Callable[[Any], Iterable[tuple[Any, ...]]]]]] = {
+    "text": (
+        "word",
+        {
+            "Coding": _texts_of_coding,
+            "CodeableConcept": _texts_of_concept,
+            "Identifier": _texts_of_identifier,
+            "string": lambda value: _folded([value]),
+        },
+    ),
+    "of-type": ("token", {"Identifier": _identifier_types}),
+}
+
+
 # Matching
 
 
 def match(parameter: Parameter, modifier: str | None, text: str, scope: Scope) -> Node:
-    """`code`, `system|code`, `|code` or `system|`. :not is the caller's: it turns round all of an OR."""
+    """`code`, `system|code`, `|code` or `system|`. :not is the caller's: it turns round all of an OR.
+
+    With :text the start of a text of the code or value, with :of-type `system|code|value` of an identifier;
+    with :in and :not-in a value set; with :above and :below a code and those that are more or less general.
+    """
+    if modifier == "text":
+        return _by_text(parameter, text)
+    if modifier == "of-type":
+        return _of_type(parameter, text)
+    if modifier:
+        return Lookup(modifier, parameter.resource, parameter.code, text)
     parts = [unescape(part) for part in split(text, "|")]
     if len(parts) == 1:
         return Match(TABLE, parameter.code, (_code_test(parameter, parts[0]),))
@@ -98,6 +150,38 @@ def match(parameter: Parameter, modifier: str | None, text: str, scope: Scope) -
     if not alternatives:
         return NOTHING
     return alternatives[0] if len(alternatives) == 1 else Or(tuple(alternatives))
+
+
+def _by_text(parameter: Parameter, text: str) -> Node:
+    folded = fold(unescape(text))
+    if not folded:
+        raise BadValue("not a text to search for")
+    return parameter.derived("word", "text", (Test("folded", "prefix", folded),))
+
+
+def _of_type(parameter: Parameter, text: str) -> Node:
+    parts = [unescape(part) for part in split(text, "|")]
+    if len(parts) != 3 or not all(parts):
+        raise BadValue("not system|code|value, all three")
+    if "Identifier" not in parameter.kinds:
+        raise BadValue("of a parameter that is about no identifiers")
+    system, code, value = parts
+    tests = (Test("system", "=", system), Test("code", "=", f"{code}|{value}"))
+    return parameter.derived("token", "of-type", tests)
+
+
+def one_of(parameter: Parameter, codes: Mapping[str, Iterable[str] | None]) -> Node:
+    """One of these codes by system; None: any code of the system."""
+    alternatives: list[Node] = []
+    for system, several in codes.items():
+        listed = None if several is None else tuple(dict.fromkeys(several))
+        if listed == ():
+            continue
+        tests = () if listed is None else (Test("code", "in", listed),)
+        alternatives.append(Match(TABLE, parameter.code, (Test("system", "=", system), *tests)))
+        if system and _implies(parameter, system):
+            alternatives.append(Match(TABLE, parameter.code, (Test("system", "=", ""), *tests)))
+    return Or(tuple(alternatives)) if alternatives else NOTHING
 
 
 def _code_test(parameter: Parameter, code: str) -> Test:
