@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
-from rules.cql.parameters import checked
+from rules.cql.state import MOST_STEPS, State, public
 from rules.elm.write import write_library
 from rules.emit.library import Compiled
-from rules.emit.retrieve import Retrieve, matching, merged
-from rules.emit.source import UNSET
-from rules.model.values import Chosen, Primitive
+from rules.emit.retrieve import Retrieve, merged
+from rules.model.compartments import contexts
 from rules.runtime.context import Context, Message, enter, evaluation, leave
 from rules.runtime.errors import EvaluationError
-from rules.runtime.interval import Interval
-from rules.runtime.ordering import Uncertainty
 from rules.runtime.temporal import DAY, DateTime, parse_datetime
 from rules.runtime.units import Units
-from rules.runtime.values import Code, Tuple, ValueSet
+from rules.runtime.values import Code, CodeSystem, ValueSet
 from rules.typed.tree import TypedLibrary
 
-MOST_STEPS: Final = 10_000_000
-MOST_ELEMENTS: Final = 1_000_000
-_SIZED: Final = frozenset((list, str))
-
+CodeSystems = Mapping[str, Container[str]] | Callable[[str, CodeSystem], bool | None]
 ValueSets = Mapping[str, Sequence[Code]] | Callable[[ValueSet], Sequence[Code] | None]
 
 
@@ -101,43 +95,59 @@ class Library:
 
         Raises KeyError if there is no such definition, EvaluationError where CQL says that it fails.
         """
-        return self._run((self.compiled.functions[name],), **given)[0]
+        return self._run((name,), **given)[0]
 
     def evaluate_all(self, **given: Any) -> dict[str, Any]:
         """The values of all public definitions.
 
-        resources: the data, FHIR JSON as dicts. In the Patient context they are all of one patient.
+        resources: the data, FHIR JSON as dicts.
+        context: whose data it is about, {"Patient": id}: the definitions of that context see the resources of
+            the R4 compartment of that Patient. Without, `resources` are taken to be of one Patient alone.
+            Definitions of the context Unfiltered see all resources in any case.
         parameters: values by name, of this library, or as "Library.Parameter" of an included one.
         now: the start of the evaluation, a CQL DateTime, a datetime with a zone or ISO text.
         valuesets: codes by canonical URL, or a function of a ValueSet. units: see rules.runtime.units.
+        codesystems: codes by canonical URL, or a function of a code and a CodeSystem (None: not known).
+        subsumes: a function of two Codes, whether the first subsumes the second (None: not known).
+        functions: those that libraries declare as external, by "Name" or "Library.Name".
         message: receives what the Message operator says. steps: how much work it may be, in rounds of loops.
         """
         names = self.defines
-        functions = self.compiled.functions
-        return dict(zip(names, self._run([functions[name] for name in names], **given), strict=True))
+        return dict(zip(names, self._run(names, **given), strict=True))
 
     def _run(
         self,
-        functions: Sequence[Callable[[State], Any]],
+        names: Sequence[str],
         *,
         resources: Sequence[Mapping[str, Any]] = (),
+        context: Mapping[str, str] | None = None,
         parameters: Mapping[str, Any] | None = None,
         now: DateTime | datetime | str | None = None,
         valuesets: ValueSets | None = None,
+        codesystems: CodeSystems | None = None,
+        subsumes: Callable[[Code, Code], bool | None] | None = None,
+        functions: Mapping[str, Callable[..., Any]] | None = None,
         units: Units | None = None,
         message: Callable[[Message], None] | None = None,
         steps: int = MOST_STEPS,
     ) -> list[Any]:
-        state = State(self.compiled, parameters, resources, steps)
-        context = Context(_moment(now))
+        definitions = [self.compiled.functions[name] for name in names]
+        state = State(self.compiled, parameters, resources, steps, functions)
+        known = Context(_moment(now))
         if units is not None:
-            context.units = units
+            known.units = units
         if valuesets is not None:
-            context.valueset = valuesets if callable(valuesets) else _finder(valuesets)
-        context.message = message
-        token = enter(context)
+            known.valueset = valuesets if callable(valuesets) else _finder(valuesets)
+        if codesystems is not None:
+            known.in_codesystem = codesystems if callable(codesystems) else _knower(codesystems)
+        known.subsumes, known.message = subsumes, message
+        token = enter(known)
         try:
-            return [_public(function(state)) for function in functions]
+            if context is None:
+                return [public(definition(state)) for definition in definitions]
+            states = self._states(state, names, context)
+            pairs = zip(definitions, states, strict=True)
+            return [public(definition(within)) for definition, within in pairs]
         except RecursionError:
             raise EvaluationError("the evaluation is nested too deeply") from None
         except EvaluationError:
@@ -147,78 +157,13 @@ class Library:
         finally:
             leave(token)
 
-
-class State:
-    """What one evaluation has found so far, by library."""
-
-    __slots__ = ("by_type", "found", "given", "left", "resources", "slots", "steps")
-
-    def __init__(
-        self,
-        compiled: Compiled,
-        parameters: Mapping[str, Any] | None,
-        resources: Sequence[Mapping[str, Any]],
-        steps: int = MOST_STEPS,
-    ) -> None:
-        self.slots = {library: unset.copy() for library, unset in compiled.libraries}
-        self.given = checked(parameters, {compiled.typed: 0, **self.slots}) if parameters else {}
-        self.steps = self.left = steps
-        self.resources = resources
-        self.found: dict[int, list[Any]] = {}
-        self.by_type: dict[str, list[Any]] = {}
-
-    def retrieve(self, wanted: Retrieve, codes: Any = None) -> list[Any]:
-        """The resources that a retrieve asks for, in the order given; `codes` if it does not know them."""
-        known = self.found.get(id(wanted))
-        if known is not None:
-            return known
-        found = self._of_type(wanted.type)
-        if wanted.codes is None:
-            return matching(found, wanted.path or "", codes)
-        if wanted.path is not None:
-            found = wanted.matching(found)
-        self.found[id(wanted)] = found
-        return found
-
-    def _of_type(self, type_: str) -> list[Any]:
-        found = self.by_type.get(type_)
-        if found is None:
-            found = [resource for resource in self.resources if resource["resourceType"] == type_]
-            self.by_type[type_] = found
-        return found
-
-    def work(self, steps: int) -> None:
-        """Counts the rounds of a query's loops. Raises EvaluationError when they are too many in all."""
-        self.left -= steps
-        if self.left < 0:
-            raise EvaluationError(f"the evaluation takes more than {self.steps} steps")
-
-    def measured(self, value: Any) -> Any:
-        """The value. Raises EvaluationError if it is too long a list or text."""
-        if value.__class__ in _SIZED and len(value) > MOST_ELEMENTS:
-            raise EvaluationError(f"a list or text has more than {MOST_ELEMENTS} elements")
-        return value
-
-    def parameter(self, library: TypedLibrary, name: str) -> Any:
-        """The value given for a parameter, or UNSET."""
-        return self.given.get((library, name), UNSET)
-
-
-_COMPOSED: Final = frozenset((Uncertainty, Chosen, Primitive, list, Tuple))
-
-
-def _public(value: Any) -> Any:
-    """What is known only within bounds as the interval of what it may be; data as in JSON."""
-    kind = value.__class__
-    if kind not in _COMPOSED:
-        return value
-    if kind is Uncertainty:
-        return Interval(value.low, value.high)
-    if kind is Tuple:
-        return Tuple({name: _public(item) for name, item in value.items()})
-    if kind is Chosen or kind is Primitive:
-        return _public(value.value)
-    return [_public(item) for item in value] if any(item.__class__ in _COMPOSED for item in value) else value
+    def _states(self, unfiltered: State, names: Sequence[str], context: Mapping[str, str]) -> list[State]:
+        """In which context each definition is evaluated."""
+        if unknown := set(context) - contexts():
+            raise EvaluationError(f"there is no context {', '.join(sorted(unknown))}")
+        states = {name: unfiltered.of((name, id_)) for name, id_ in context.items()}
+        expressions = self.compiled.typed.expressions
+        return [states.get(expressions[name].context, unfiltered) for name in names]
 
 
 def _civil(count: int | None) -> datetime | None:
@@ -241,3 +186,7 @@ def _moment(now: DateTime | datetime | str | None) -> DateTime | None:
 
 def _finder(valuesets: Mapping[str, Sequence[Code]]) -> Callable[[ValueSet], Sequence[Code] | None]:
     return lambda valueset: valuesets.get(valueset.id)
+
+
+def _knower(known: Mapping[str, Container[str]]) -> Callable[[str, CodeSystem], bool | None]:
+    return lambda code, system: code in known[system.id] if system.id in known else None

@@ -41,20 +41,22 @@ def checked(
         for name, parameter in library.parameters.items():
             for key in (name, f"{library.name}.{name}") if number == 0 else (f"{library.name}.{name}",):
                 if key in given:
-                    found[library, name] = _taken(given[key], parameter.type, key)
+                    what = f"the value given for the parameter {key}"
+                    found[library, name] = taken(given[key], parameter.type, what)
                     left.discard(key)
     if left:
         raise EvaluationError(f"there is no parameter {', '.join(sorted(left))}")
     return found
 
 
-def _taken(value: Any, type_: Type, name: str) -> Any:
+def taken(value: Any, type_: Type, what: str) -> Any:
+    """A value from outside as one of the type. Raises EvaluationError, which says `what`, if it is not."""
     if type(value) is int and type_ == DECIMAL:
         return Decimal(value)
     if type(value) is int and type_ == LONG:
         return Long(value)
     if not _is(value, type_):
-        raise EvaluationError(f"the value given for the parameter {name} is not of type {type_}")
+        raise EvaluationError(f"{what} is not of type {type_}")
     return value
 
 

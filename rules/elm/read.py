@@ -125,7 +125,8 @@ class Reader:
         for operand in document.get("operand", ()):
             operands.append((operand["name"], self._type_of(operand, "operandType") or _any(at)))
         fluent = bool(document.get("fluent"))
-        return n.FunctionDefinition(at, *head, fluent, tuple(operands), None, body)
+        returns = self._type_of(document, "resultType") if body is None else None
+        return n.FunctionDefinition(at, *head, fluent, tuple(operands), returns, body)
 
     # Types
 
@@ -364,7 +365,10 @@ class Reader:
         type_ = self._named(document["dataType"])
         codes = self.node(document["codes"]) if document.get("codes") else None
         path, comparator = document.get("codeProperty"), document.get("codeComparator")
-        return n.Retrieve(self.at, None, type_, path if codes else None, comparator if codes else None, codes)
+        context = self.node(document["context"]) if document.get("context") else None
+        if codes is None:
+            path = comparator = None
+        return n.Retrieve(self.at, context, type_, path, comparator, codes)
 
 
 def _any(at: n.At) -> n.NamedType:

@@ -113,6 +113,8 @@ class Writer:
         found["resultTypeSpecifier"] = specifier(function.type, self.uris)
         if function.fluent:
             found["fluent"] = True
+        if function.external:
+            found["external"] = True
         if function.body is not None:
             found["expression"] = self.node(function.body)
         return found
@@ -345,6 +347,8 @@ class Writer:
     def _retrieve(self, node: Typed) -> Json:
         fields = node.fields
         found: Json = {"type": "Retrieve", "dataType": qualified(fields["dataType"], self.uris)}
+        if "context" in fields:
+            found["context"] = self.node(fields["context"])
         if "codes" in fields:
             found |= {"codeProperty": fields["codeProperty"], "codeComparator": fields["codeComparator"]}
             found["codes"] = self.node(fields["codes"])

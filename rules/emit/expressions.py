@@ -344,7 +344,10 @@ class Expressions:
         library, name = node.fields["libraryName"], node.fields["name"]
         prefix, names = self._prefix(library)
         number = list(names.expressions).index(name)
-        return f"{prefix}define_{number}_{readable(name)}(c)"
+        function = f"{prefix}define_{number}_{readable(name)}"
+        if context := node.fields.get("each"):
+            return f"c.each({context!r}, {function})"
+        return f"{function}(c.unfiltered)" if node.fields.get("unfiltered") else f"{function}(c)"
 
     def _prefix(self, library: str | None) -> tuple[str, TypedLibrary]:
         if library is None:

@@ -84,12 +84,14 @@ def _functions(module: Module, library: TypedLibrary, problems: list[Diagnostic]
             found.append(_kept(module, library, out, parameter.at.line, slot, parameter.default, problems))
         slot += 1
     for function in library.functions:
-        if function.body is None:
-            continue
         names = {name: f"a{at}" for at, (name, _) in enumerate(function.operands)}
         operands = "".join(f", {name}" for name in names.values())
         head = f"function_{function.number}_{readable(function.name)}(c{operands})"
         out = Function(module, head, function.at.line)
+        if function.body is None:
+            out.add(f"return c.call(LIBRARY, LIBRARY.functions[{function.number}]{operands})")
+            found.append(out)
+            continue
         if _attempt(Queries(module, out, library, names), function.body, problems, "return {}"):
             found.append(out)
     return found + [out for _, out in module.limits.values()]

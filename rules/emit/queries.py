@@ -255,12 +255,15 @@ class Queries(Elements):
         """Lifted out as data where the codes are written in the library."""
         type_ = node.fields["dataType"]
         dates = self.limited.get(id(node))
+        call = "c.retrieve("
+        if "context" in node.fields:
+            call, dates = f"c.related({self.expression(node.fields['context'])}, ", None
         if "codes" not in node.fields:
-            return f"c.retrieve({self._lifted(Retrieve(type_.name, dates=dates))})"
+            return f"{call}{self._lifted(Retrieve(type_.name, dates=dates))})"
         path, codes = self._path(type_, node.fields["codeProperty"]), node.fields["codes"]
         known = self._static(codes)
         lifted = self._lifted(Retrieve(type_.name, path, known, dates))
-        return f"c.retrieve({lifted}{'' if known is not None else f', {self.expression(codes)}'})"
+        return f"{call}{lifted}{'' if known is not None else f', {self.expression(codes)}'})"
 
     def _lifted(self, retrieve: Retrieve) -> str:
         if retrieve not in self.module.retrieves:

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from rules.model.compartments import contexts
 from rules.typed.model import Class, Conversion, Model
 from rules.typed.types import (
     BOOLEAN,
@@ -87,7 +88,7 @@ _CODE_PATHS: Final = {
 @cache
 def model() -> Model:
     """The model, its classes built when they are first looked at."""
-    return Model("FHIR", VERSION, URL, _Classes(), "Patient", CONVERSIONS, "FHIRHelpers")
+    return Model("FHIR", VERSION, URL, _Classes(), "Patient", CONVERSIONS, "FHIRHelpers", contexts())
 
 
 class _Classes(Mapping[str, Class]):
@@ -115,7 +116,7 @@ class _Classes(Mapping[str, Class]):
         if name in PRIMITIVES:
             elements["value"] = PRIMITIVES[name]
         choices = frozenset(element for element, row in (rows or {}).items() if "?" in row)
-        retrievable = self._is_resource(name)
+        retrievable = self._is_resource(name) and name not in ("Resource", "DomainResource")
         path = _CODE_PATHS.get(name, "code" if "code" in elements else None) if retrievable else None
         return Class(Named("FHIR", base) if base else None, elements, retrievable, path, choices)
 

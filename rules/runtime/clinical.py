@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import product
 from typing import Any, Final
 
 from rules.runtime.context import current
@@ -96,3 +97,27 @@ def _codes(value: Any) -> Iterable[Code | str]:
     if isinstance(value, list):
         return (code for item in value if item is not None for code in _codes(item))
     return (value,)
+
+
+def subsumes(left: Code | None, right: Code | None) -> bool | None:
+    """Whether the left code subsumes the right one, as a code does itself; null where that is not known."""
+    if left is None or right is None or left.code is None or right.code is None:
+        return None
+    if (left.system, left.code) == (right.system, right.code):
+        return True
+    ask = current().subsumes
+    return None if ask is None else ask(left, right)
+
+
+def subsumes_concept(left: Concept | None, right: Concept | None) -> bool | None:
+    """Whether any code of the left concept subsumes any of the right one."""
+    if left is None or right is None:
+        return None
+    pairs = product(left.codes, right.codes)
+    answers = {subsumes(of_left, of_right) for of_left, of_right in pairs}
+    return True if True in answers else None if None in answers else False
+
+
+def subsumed_by(left: Any, right: Any) -> bool | None:
+    """Subsumes, the other way round."""
+    return subsumes_concept(right, left) if isinstance(right, Concept) else subsumes(right, left)

@@ -35,13 +35,14 @@ class Context:
     """`now` is the start of the evaluation, and its offset is the one that values without an offset have.
 
     `valueset` gives the codes of a value set, or None where it is unknown; `in_codesystem` whether a code
-    system has a code, or None where it is unknown.
+    system has a code, `subsumes` whether the first code subsumes the second, or None where it is unknown.
     """
 
     now: DateTime | None = None
     units: Units = _TEXT_UNITS
     valueset: Callable[[ValueSet], Sequence[Code] | None] | None = None
     in_codesystem: Callable[[str, CodeSystem], bool | None] | None = None
+    subsumes: Callable[[Code, Code], bool | None] | None = None
     message: Callable[[Message], None] | None = None
     members: dict[ValueSet, frozenset[tuple[str | None, str | None]]] = field(default_factory=dict)
 

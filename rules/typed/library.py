@@ -47,6 +47,10 @@ class Libraries(Queries):
         self.named: dict[str, n.Definition] = {}
         self.bodies: dict[int, n.FunctionDefinition] = {}
         self.under_way: list[str] = []
+        # The context of what is being typed, and the other one that a function has been found to need.
+        self.context = _UNFILTERED
+        self.specific: str | None = None
+        self.in_function = False
         self._use(models)
         self._include(included)
         self._collect()
@@ -93,10 +97,8 @@ class Libraries(Queries):
                 self.error(node.at, f"{node.name} is already defined for these types")
         if len({name for name, _ in operands}) < len(operands):
             self.error(node.at, "the same operand twice")
-        if node.body is None:
-            self.error(
-                node.at, f"{node.name} is external: functions of the host are not supported", "unsupported"
-            )
+        if node.body is None and node.returns is None:
+            self.error(node.at, f"{node.name} is external: it must say what it returns")
         number = len(self.library.functions)
         result = self.type_of(node.returns) if node.returns is not None else ANY
         self.library.functions.append(
@@ -110,9 +112,41 @@ class Libraries(Queries):
                 result,
                 None,
                 number,
+                node.body is None,
             )
         )
         self.bodies[number] = node
+
+    # Contexts
+
+    def _in_context(self, name: str | None, at: n.At) -> str:
+        """The context of a definition, which the models must know."""
+        if name in (None, _UNFILTERED, "Population"):
+            return _UNFILTERED
+        assert name is not None
+        known = {c for model in self.models.by_name.values() for c in model.contexts}
+        if known and name not in known:
+            self.error(at, f"there is no context {name}")
+        return name
+
+    def _across(self, found: Typed, context: str, at: n.At) -> Typed:
+        """A reference to a definition of another context: from Unfiltered it is evaluated for every subject,
+        its lists run together; from a context to Unfiltered it is evaluated for all.
+
+        https://cql.hl7.org/02-authorsguide.html#retrieve-context
+        """
+        if context == _UNFILTERED:
+            # A definition of this context is evaluated in it, while a function is in that of its caller.
+            if self.context == _UNFILTERED and not self.in_function:
+                return found
+            return Typed(found.op, found.type, [], {**found.fields, "unfiltered": True}, at)
+        self.specific = self.specific or context
+        if self.context == context:
+            return found
+        if self.context != _UNFILTERED:
+            return self.error(at, f"a definition of the context {context} in the context {self.context}")
+        type_ = found.type if isinstance(found.type, ListOf) else ListOf(found.type)
+        return Typed(found.op, type_, [], {**found.fields, "each": context}, at)
 
     # All definitions
 
@@ -134,17 +168,19 @@ class Libraries(Queries):
         return found
 
     def _patient(self, name: str, at: n.At) -> Typed | None:
-        """The patient that the context is about, by the name of its class."""
-        model = next((model for model in self.models.by_name.values() if model.patient == name), None)
+        """The patient (or practitioner, …) that the context is about, by the name of its class."""
+        model = next((model for model in self.models.by_name.values() if name in model.contexts), None)
         if model is None:
             return None
         if name not in self.library.expressions:
+            if not any(getattr(d, "context", None) == name for d in self.syntax.definitions):
+                return self.error(at, f"{name} needs a context {name}")
             type_ = Named(model.name, name)
             retrieve = Typed("Retrieve", ListOf(type_), [], {"dataType": type_}, at)
             body = Typed("SingletonFrom", type_, [retrieve], {}, at)
             self.library.expressions[name] = TypedExpression(name, n.At(1, 1), True, name, body)
-        type_ = Named(model.name, name)
-        return Typed("ExpressionRef", type_, [], {"name": name, "libraryName": None}, at)
+        found = Typed("ExpressionRef", Named(model.name, name), [], {"name": name, "libraryName": None}, at)
+        return self._across(found, name, at)
 
     def _included(self, library: str, name: str, at: n.At) -> Typed | None:
         found = self.library.includes.get(library)
@@ -156,34 +192,41 @@ class Libraries(Queries):
         op, type_, private = refs
         if private:
             return self.error(at, f"{library}.{name} is private")
-        return Typed(op, type_, [], {"name": name, "libraryName": library}, at)
+        reference = Typed(op, type_, [], {"name": name, "libraryName": library}, at)
+        if op != "ExpressionRef":
+            return reference
+        return self._across(reference, found.expressions[name].context, at)
 
-    def _guarded(self, name: str, at: n.At, work: Callable[[], None]) -> bool:
+    def _guarded(self, name: str, at: n.At, context: str, work: Callable[[], None]) -> bool:
         """Does the work unless it is already under way, which would make the definition refer to itself."""
         if name in self.under_way:
             self.error(at, f"{name} is defined by itself")
             return False
         self.under_way.append(name)
-        scopes, this, self.scopes, self.this = self.scopes, self.this, [], []
+        outer = self.scopes, self.this, self.context, self.specific, self.in_function
+        self.scopes, self.this, self.context, self.specific = [], [], context, None
+        self.in_function = name.startswith("function ")
         try:
             work()
         finally:
-            self.scopes, self.this = scopes, this
+            self.scopes, self.this, self.context, self.specific, self.in_function = outer
             self.under_way.pop()
         return True
 
     def _expressiondefinition(self, node: n.ExpressionDefinition, at: n.At) -> Typed:
         def work() -> None:
             body = self.expression(node.expression)
-            context = node.context or _UNFILTERED
             self.library.expressions[node.name] = TypedExpression(
-                node.name, node.at, node.private, context, body
+                node.name, node.at, node.private, self.context, body
             )
 
-        if node.name not in self.library.expressions and not self._guarded(node.name, at, work):
-            return null(at)
-        body = self.library.expressions[node.name].body
-        return Typed("ExpressionRef", body.type, [], {"name": node.name, "libraryName": None}, at)
+        if node.name not in self.library.expressions:
+            context = self._in_context(node.context, node.at)
+            if not self._guarded(node.name, at, context, work):
+                return null(at)
+        defined = self.library.expressions[node.name]
+        found = Typed("ExpressionRef", defined.body.type, [], {"name": node.name, "libraryName": None}, at)
+        return self._across(found, defined.context, at)
 
     def _parameterdefinition(self, node: n.ParameterDefinition, at: n.At) -> Typed:
         def work() -> None:
@@ -197,7 +240,8 @@ class Libraries(Queries):
             parameter = TypedParameter(node.name, node.at, node.private, type_, default)
             self.library.parameters[node.name] = parameter
 
-        if node.name not in self.library.parameters and not self._guarded(node.name, at, work):
+        known = node.name in self.library.parameters
+        if not known and not self._guarded(node.name, at, _UNFILTERED, work):
             return null(at)
         type_ = self.library.parameters[node.name].type
         return Typed("ParameterRef", type_, [], {"name": node.name, "libraryName": None}, at)
@@ -267,15 +311,26 @@ class Libraries(Queries):
                 body = self.expression(body_syntax)
             function.body = body if node.returns is None else self.converted(body, function.type, node.at)
             function.type = function.body.type if node.returns is None else function.type
+            function.specific = self.specific
 
-        self._guarded(f"function {function.name}#{function.number}", at, work)
+        context = self._in_context(node.context, node.at)
+        self._guarded(f"function {function.name}#{function.number}", at, context, work)
         return function.type
+
+    def called(self, function: TypedFunction, at: n.At) -> None:
+        """A function that needs a context passes that need on to whoever calls it."""
+        if function.specific is None or function.specific == self.context:
+            self.specific = self.specific or function.specific
+        else:
+            self.error(at, f"{function.name} needs the context {function.specific}, not {self.context}")
 
     def birth_date(self, at: n.At) -> Typed:
         for model in self.models.by_name.values():
             if model.patient is not None and (patient := self._patient(model.patient, at)) is not None:
+                if isinstance(patient.type, ListOf):
+                    break
                 return self.conversions.as_system(self.element(patient, "birthDate", at))
-        return self.error(at, "the age of the patient needs a data model")
+        return self.error(at, "the age of the patient needs a data model and the context Patient")
 
 
 def _references(library: TypedLibrary) -> dict[str, tuple[str, Type, bool]]:

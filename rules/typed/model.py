@@ -49,7 +49,8 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """`patient` is the class that the Patient context is about; `helpers` the library of the conversions."""
+    """`patient` is the class that the Patient context is about; `helpers` the library of the conversions;
+    `contexts` are the classes that a context can be about."""
 
     name: str
     version: str | None
@@ -58,6 +59,7 @@ class Model:
     patient: str | None = None
     conversions: Mapping[str, Conversion] = field(default_factory=dict)
     helpers: str | None = None
+    contexts: frozenset[str] = frozenset()
 
 
 @lru_cache(maxsize=1024)

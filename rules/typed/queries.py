@@ -5,7 +5,7 @@ from __future__ import annotations
 from rules.language import nodes as n
 from rules.typed.terms import Terms
 from rules.typed.tree import QueryClauses, Typed
-from rules.typed.types import ANY, BOOLEAN, CONCEPT, VALUESET, ChoiceOf, ListOf, Named, Type, tuple_of
+from rules.typed.types import ANY, BOOLEAN, CONCEPT, STRING, VALUESET, ChoiceOf, ListOf, Named, Type, tuple_of
 
 
 class Queries(Terms):
@@ -99,10 +99,18 @@ class Queries(Terms):
         type_ = self.models.find(node.type.parts)
         if type_ is None or not self.models.by_name[type_.model].classes[type_.name].retrievable:
             return self.error(node.at, f"{'.'.join(node.type.parts)} cannot be retrieved")
-        if node.context is not None:
-            return self.error(node.at, "a retrieve in another context", "unsupported")
         fields = {"dataType": type_, **self._codes(node, type_)}
+        if node.context is not None:
+            fields["context"] = self._in_whose_context(self.expression(node.context), node.context.at)
         return Typed("Retrieve", ListOf(type_), [], fields, node.at)
+
+    def _in_whose_context(self, context: Typed, at: n.At) -> Typed:
+        """A resource that a context can be about, a reference to it, or the id of a Patient."""
+        type_ = context.type
+        model = self.models.by_name.get(type_.model) if isinstance(type_, Named) else None
+        if isinstance(type_, Named) and model is not None and type_.name in {*model.contexts, "Reference"}:
+            return context
+        return self.converted(context, STRING, at)
 
     def _codes(self, node: n.Retrieve, type_: Named) -> dict[str, object]:
         """What limits the retrieve by code: the path, the comparator and the codes or value set."""

@@ -266,10 +266,16 @@ class Terms(Operators):
         pairs = zip(operands, match.operands, strict=True)
         converted = [self.conversions.convert(operand, target) for operand, target in pairs]
         fields = {"name": name, "libraryName": library, "function": chosen}
-        return Typed("FunctionRef", self.result_of(chosen, at), converted, fields, at)
+        found = Typed("FunctionRef", self.result_of(chosen, at), converted, fields, at)
+        self.called(chosen, at)
+        return found
 
     def birth_date(self, at: n.At) -> Typed:
         """The birth date of the Patient context's patient."""
+        raise NotImplementedError
+
+    def called(self, function: TypedFunction, at: n.At) -> None:
+        """Told of every call of a function."""
         raise NotImplementedError
 
     def functions(self, library: str | None) -> list[TypedFunction]:

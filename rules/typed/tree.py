@@ -52,7 +52,10 @@ class TypedExpression:
 
 @dataclass(slots=True)
 class TypedFunction:
-    """`body` is None for an external function; `number` tells overloads apart in the emitted code."""
+    """`body` is None for an external function, and for a helper of ours; `number` tells overloads apart.
+
+    `specific` names the context of the definitions that it refers to, if that is not Unfiltered.
+    """
 
     name: str
     at: At
@@ -63,6 +66,8 @@ class TypedFunction:
     type: Type
     body: Typed | None
     number: int
+    external: bool = False
+    specific: str | None = None
 
 
 @dataclass(slots=True)
