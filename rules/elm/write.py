@@ -9,7 +9,19 @@ from rules.elm.names import NARY, OPERANDS, SCHEMA, SYSTEM_URI, qualified, speci
 from rules.language.nodes import At
 from rules.runtime.temporal import PRECISIONS, Time
 from rules.typed.tree import QueryClauses, Typed, TypedFunction, TypedLibrary
-from rules.typed.types import BOOLEAN, DATE, DATETIME, DECIMAL, INTEGER, TIME, IntervalOf, ListOf, Named
+from rules.typed.types import (
+    BOOLEAN,
+    DATE,
+    DATETIME,
+    DECIMAL,
+    INTEGER,
+    TIME,
+    IntervalOf,
+    ListOf,
+    Named,
+    is_of_model,
+    options_of,
+)
 
 Json = dict[str, Any]
 _REFERENCES: Final = frozenset(
@@ -248,7 +260,8 @@ class Writer:
     _anyincodesystem = _incodesystem
 
     def _modelconversion(self, node: Typed) -> Json:
-        model = self.library.models.by_name[node.fields["from"].model]
+        source = node.fields["from"] or next(o for o in options_of(node.operands[0].type) if is_of_model(o))
+        model = self.library.models.by_name[source.model]
         assert model.helpers is not None
         alias, _ = self.helpers.setdefault(model.helpers, (model.helpers, model.version))
         operands = [self.node(operand) for operand in node.operands]
@@ -377,6 +390,8 @@ def _placed(node: Typed, element: Typed) -> Typed:
         return element
     operands = [_placed(operand, element) for operand in node.operands]
     fields = dict(node.fields)
+    if node.op == "Instance":
+        fields["elements"] = [(name, _placed(value, element)) for name, value in fields["elements"]]
     if node.op == "Case":
         fields["items"] = [(_placed(c, element), _placed(v, element)) for c, v in fields["items"]]
     return Typed(node.op, node.type, operands, fields, node.at)

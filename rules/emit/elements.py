@@ -11,7 +11,18 @@ from rules.model import values as fhir
 from rules.runtime import values
 from rules.typed.model import descendants
 from rules.typed.tree import Typed
-from rules.typed.types import ANY, VOCABULARY, ChoiceOf, IntervalOf, ListOf, Named, TupleOf, Type
+from rules.typed.types import (
+    ANY,
+    VOCABULARY,
+    ChoiceOf,
+    IntervalOf,
+    ListOf,
+    Named,
+    TupleOf,
+    Type,
+    is_of_model,
+    options_of,
+)
 
 
 class Elements(Expressions):
@@ -77,8 +88,7 @@ class Elements(Expressions):
         return self.expression(node)
 
     def _is_primitive(self, type_: Type) -> bool:
-        found = self.library.models.conversion(type_)
-        return found is not None and self.library.models.element(type_, "value") == found[1].type
+        return self.library.models.is_primitive(type_)
 
     def _beside(self, node: Typed, source: Typed, path: str) -> str:
         """The id and extensions of a primitive are in a property of their own, `_birthDate`."""
@@ -285,13 +295,3 @@ class Elements(Expressions):
         with self.out.block(f"def {convert}({item}):"):
             self.out.add(f"return {self._by(node, item)}")
         return f"{self.module.bind(checks.converted_interval)}({held}, {convert})"
-
-
-def options_of(type_: Type) -> tuple[Type, ...]:
-    """What a value of the type may be."""
-    return type_.options if isinstance(type_, ChoiceOf) else (type_,)
-
-
-def is_of_model(type_: Type) -> bool:
-    """Whether the type is one of a data model."""
-    return isinstance(type_, Named) and type_.model != "System"

@@ -10,6 +10,7 @@ from rules.emit.dates import Dates
 from rules.emit.operators import function_of, type_name
 from rules.emit.source import Function, Module, readable
 from rules.language.errors import CompileError, Diagnostic
+from rules.model import instances
 from rules.model.values import DATA_LISTS
 from rules.runtime import bounds, interval, temporal, values
 from rules.typed.tree import Typed, TypedLibrary
@@ -273,8 +274,9 @@ class Expressions:
 
     def _instance(self, node: Typed) -> str:
         type_ = node.type
-        if not isinstance(type_, Named) or type_.model != "System" or type_.name not in CLASSES:
-            raise self.unsupported(node, f"an instance of {type_}")
+        assert isinstance(type_, Named)
+        if type_.model != "System":
+            return self._data(node, type_)
         elements = []
         for name, value in node.fields["elements"]:
             text = self.expression(value)
@@ -282,6 +284,15 @@ class Expressions:
                 text = f"tuple({text} or ())"
             elements.append(f"{name}={text}")
         return f"{self.module.bind(CLASSES[type_.name])}({', '.join(elements)})"
+
+    def _data(self, node: Typed, type_: Named) -> str:
+        """An instance of a model's type, as it is in JSON."""
+        written = [f"{name!r}: {self.expression(value)}" for name, value in node.fields["elements"]]
+        elements = f"{{{', '.join(written)}}}"
+        if self.library.models.is_primitive(type_):
+            return f"{self.module.bind(instances.primitive)}({elements})"
+        resource = self.library.models.is_subtype(type_, Named(type_.model, "Resource"))
+        return f"{self.module.bind(instances.structure)}({type_.name if resource else None!r}, {elements})"
 
     def _tolist(self, node: Typed) -> str:
         operand = self.held(node.operands[0])

@@ -237,6 +237,14 @@ def _quantity(value: Any) -> Quantity | None:
     return Quantity(number, _CALENDAR.get(unit, unit))
 
 
+def quantity_ignoring_comparator(value: Any) -> Quantity | None:
+    return None if value is None else _quantity(value)
+
+
+def to_calendar_unit(unit: str | None) -> str | None:
+    return None if unit is None else _CALENDAR.get(unit, unit)
+
+
 def to_code(value: Any) -> Code | None:
     if value is None:
         return None

@@ -130,8 +130,8 @@ class Typing:
             del self.problems[marked:]
         if not items:
             return self.error(at, f"{op} does not take ({types})")
-        result, values = self.common([found for _, found in items])
-        items = [(test, value) for (test, _), value in zip(items, values, strict=True)]
+        result = choice_of(*(found.type for _, found in items))
+        items = [(test, self.conversions.convert(found, result)) for test, found in items]
         otherwise = Typed("As", result, [null()], {"asType": result, "strict": False}, at)
         if op == "Equivalent":  # which is never null: two nulls are equivalent, and nothing else of two types
             missing = [Typed("IsNull", BOOLEAN, [operand], {}, at) for operand in operands]

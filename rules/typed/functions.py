@@ -198,7 +198,76 @@ def _to_string(typing: Terms, node: n.Call) -> Typed:
     return source if source.type == STRING else typing.operator("ToString", [source], node.at)
 
 
+def _all(typing: Terms, node: n.Call) -> Typed:
+    """Whether the condition holds for every element."""
+
+    def build(clauses: QueryClauses, body: Typed) -> None:
+        clauses.returns = typing.converted(body, BOOLEAN, node.at)
+
+    return typing.operator("AllTrue", [_each(typing, node, build)], node.at)
+
+
+def _of_type(typing: Terms, node: n.Call) -> Typed:
+    """`ofType(T)`: of a list the elements of the type; of a value the value if it is of the type."""
+    source = _source(typing, node)
+    type_ = _type_argument(typing, node)
+    if not isinstance(source.type, ListOf):
+        return typing.cast_to(source, type_, node.at)
+    item = Typed("AliasRef", source.type.element, [], {"name": "$this"}, node.at)
+    clauses = QueryClauses([("$this", source)], returns=typing.cast_to(item, type_, node.at))
+    clauses.where = Typed("Is", BOOLEAN, [item], {"isType": type_}, node.at)
+    return Typed("Query", ListOf(type_), [], {"clauses": clauses}, node.at)
+
+
+def _is(typing: Terms, node: n.Call) -> Typed:
+    return Typed("Is", BOOLEAN, [_source(typing, node)], {"isType": _type_argument(typing, node)}, node.at)
+
+
+def _as(typing: Terms, node: n.Call) -> Typed:
+    return typing.cast_to(_source(typing, node), _type_argument(typing, node), node.at)
+
+
+def _type_argument(typing: Terms, node: n.Call) -> Type:
+    """The type that is named as the only argument."""
+    names: tuple[str, ...] = ()
+    argument: n.Expression | None = node.arguments[0] if len(node.arguments) == 1 else None
+    while isinstance(argument, n.Member):
+        names = (argument.name, *names)
+        argument = argument.source
+    if not isinstance(argument, n.Name):
+        typing.error(node.at, f"{node.name} takes the name of a type")
+        return ANY
+    return typing.type_of(n.NamedType(node.at, (argument.name, *names)))
+
+
+def _of_all(op: str) -> Method:
+    """An operator of the source and the arguments."""
+
+    def method(typing: Terms, node: n.Call) -> Typed:
+        operands = [_source(typing, node), *(typing.expression(argument) for argument in node.arguments)]
+        return typing.operator(op, operands, node.at)
+
+    return method
+
+
+_SAME_AS_OPERATOR = (
+    *("Abs", "AllTrue", "AnyTrue", "Ceiling", "ConvertsToBoolean", "ConvertsToDate", "ConvertsToDateTime"),
+    *("ConvertsToDecimal", "ConvertsToInteger", "ConvertsToQuantity", "ConvertsToString", "ConvertsToTime"),
+    *("EndsWith", "Exp", "Floor", "Intersect", "Length", "Ln", "Log", "Lower", "Matches", "Power"),
+    *("ReplaceMatches", "Round", "StartsWith", "Substring", "ToBoolean", "ToChars", "ToDate", "ToDateTime"),
+    *("ToDecimal", "ToInteger", "ToQuantity", "ToTime", "Truncate", "Union", "Upper", "Except", "IndexOf"),
+)
+
 MEMBERS: dict[str, Method] = {
+    **{f"{op[0].lower()}{op[1:]}": _of_all(op) for op in _SAME_AS_OPERATOR},
+    "all": _all,
+    "as": _as,
+    "is": _is,
+    "ofType": _of_type,
+    "exclude": _of_all("Except"),
+    "subsetOf": _of_all("IncludedIn"),
+    "supersetOf": _of_all("Includes"),
+    "descendants": _of_source("Descendents"),
     "exists": _exists,
     "empty": _empty,
     "where": _where,

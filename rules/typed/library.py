@@ -319,7 +319,7 @@ class Libraries(Queries):
 
     def called(self, function: TypedFunction, at: n.At) -> None:
         """A function that needs a context passes that need on to whoever calls it."""
-        if function.specific is None or function.specific == self.context:
+        if function.specific in (None, self.context) or (self.in_function and self.context == _UNFILTERED):
             self.specific = self.specific or function.specific
         else:
             self.error(at, f"{function.name} needs the context {function.specific}, not {self.context}")

@@ -139,6 +139,11 @@ class Models:
                     return at, model.conversions[at.name]
         return None
 
+    def is_primitive(self, type_: Type) -> bool:
+        """Whether a type of a model is a System value under another name, its element `value`."""
+        found = self.conversion(type_)
+        return found is not None and self.element(type_, "value") == found[1].type
+
     def owner(self, type_: Named, name: str) -> Class | None:
         """The class that defines an element, the type itself or an ancestor."""
         for at in self.ancestors(type_):

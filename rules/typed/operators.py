@@ -110,6 +110,10 @@ class Operators(Typing):
             return self._convert_to(operand, type_, node.at)
         return self._as(operand, type_, node.name == "Cast", node.at)
 
+    def cast_to(self, operand: Typed, type_: Type, at: n.At) -> Typed:
+        """The operand as the type, null where it is of another."""
+        return self._as(operand, type_, False, at)
+
     def _as(self, operand: Typed, type_: Type, strict: bool, at: n.At) -> Typed:
         """A cast must be able to succeed: to a subtype or supertype, from a choice, from Any."""
         source = operand.type

@@ -152,14 +152,37 @@ class Terms(Operators):
         type_ = self.type_of(node.type)
         elements = []
         for name, written in node.elements:
-            value = self.expression(written)
             wanted = self.models.element(type_, name)
             if wanted is None:
                 return self.error(written.at, f"{type_} has no element {name}")
-            if isinstance(wanted, ListOf) and not isinstance(value.type, ListOf) and value.op != "Null":
-                value = Typed("ToList", ListOf(value.type), [value], {}, written.at)
-            elements.append((name, self.converted(value, wanted, written.at)))
+            elements.append((name, self._element_value(written, wanted)))
+        if len({name for name, _ in elements}) < len(elements):
+            return self.error(node.at, "the same element twice")
         return Typed("Instance", type_, [], {"classType": type_, "elements": elements}, node.at)
+
+    def _element_value(self, written: n.Expression, wanted: Type) -> Typed:
+        """The value of an element; one value makes a list of it, and the items of a list are taken singly."""
+        if isinstance(wanted, ListOf) and isinstance(written, n.ListSelector) and written.type is None:
+            items = [self._element_value(item, wanted.element) for item in written.items]
+            return Typed("List", wanted, items, {}, written.at)
+        value = self.expression(written)
+        if isinstance(wanted, ListOf) and not isinstance(value.type, ListOf) and value.op != "Null":
+            value = Typed("ToList", ListOf(value.type), [value], {}, written.at)
+        return self.converted(self.as_data(value, wanted), wanted, written.at)
+
+    def as_data(self, value: Typed, wanted: Type) -> Typed:
+        """A System value given for an element of a model's primitive type, as an instance of that type."""
+        if value.type == ANY or self.conversions.cost(value.type, wanted) is not None:
+            return value
+        if isinstance(value.type, ListOf) and isinstance(wanted, ListOf):
+            element = self.as_data(Typed("ElementRef", value.type.element, at=value.at), wanted.element)
+            return Typed("ConvertList", ListOf(element.type), [value], {"by": element}, value.at)
+        for option in wanted.options if isinstance(wanted, ChoiceOf) else (wanted,):
+            held = self.models.element(option, "value") if self.models.is_primitive(option) else None
+            if held is not None and self.conversions.cost(value.type, held) is not None:
+                elements = [("value", self.conversions.convert(value, held))]
+                return Typed("Instance", option, [], {"classType": option, "elements": elements}, value.at)
+        return value
 
     def _listselector(self, node: n.ListSelector) -> Typed:
         items = [self.expression(item) for item in node.items]
@@ -223,9 +246,14 @@ class Terms(Operators):
         if isinstance(node.source, n.Name) and self._is_library(node.source.name):
             operands = [self.expression(argument) for argument in node.arguments]
             return self._function_of(node.source.name, node, operands)
-        if node.name in MEMBERS:
-            return MEMBERS[node.name](self, node)
-        return self._fluent(node)
+        if node.name not in MEMBERS or self._defines_method(node.name):
+            return self._fluent(node)
+        return MEMBERS[node.name](self, node)
+
+    def _defines_method(self, name: str) -> bool:
+        """Whether the library, or one that it includes, has a fluent function of this name of its own."""
+        known = (f for library in (None, *self.library.includes) for f in self.functions(library))
+        return any(f.name == name and f.fluent for f in known)
 
     def _function(self, node: n.Call, operands: list[Typed]) -> Typed:
         found = self.function(None, node.name, operands, node.at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeGuard
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,16 @@ def choice_of(*types: Type) -> Type:
     if not options:
         return ANY
     return options[0] if len(options) == 1 else ChoiceOf(options)
+
+
+def options_of(type_: Type) -> tuple[Type, ...]:
+    """What a value of the type may be."""
+    return type_.options if isinstance(type_, ChoiceOf) else (type_,)
+
+
+def is_of_model(type_: Type) -> TypeGuard[Named]:
+    """Whether the type is one of a data model."""
+    return isinstance(type_, Named) and type_.model != "System"
 
 
 @lru_cache(maxsize=256)
