@@ -40,8 +40,7 @@ define "Weights": [Observation: "Weight"] O where O.status in { 'final', 'amende
 define "Rule":
   exists (
     from "Weights" A, "Weights" B
-    where (A.effective as FHIR.dateTime) after (B.effective as FHIR.dateTime)
-      and (A.effective as FHIR.dateTime) 3 days or less after (B.effective as FHIR.dateTime)
+    where (A.effective as FHIR.dateTime) 3 days or less after (B.effective as FHIR.dateTime)
       and (A.value as FHIR.Quantity) - (B.value as FHIR.Quantity) > 2 'kg'
   )
 """

@@ -115,10 +115,13 @@ class Elements(Expressions):
         before = len(self.out.lines)
         inner = self._bare(source)
         text = f"{self.module.bind(fhir.converter(type_))}({inner})"
-        item = self._root(source)
-        if item in self.out.loops and type_ not in fhir.CAN_FAIL and len(self.out.lines) == before:
-            return self.out.once_an_item(item, text)
-        return text
+        if type_ in fhir.CAN_FAIL or len(self.out.lines) > before:
+            return text
+        return self.out.once_an_item(self._root(source), text) or text
+
+    def cannot_fail(self, node: Typed) -> bool:
+        converted = node.op == "ModelConversion" and node.fields["from"] is not None
+        return converted and node.fields["from"].name not in fhir.CAN_FAIL
 
     def _root(self, node: Typed) -> str:
         """The name of the alias whose element, perhaps cast, the node is."""
@@ -292,6 +295,6 @@ class Elements(Expressions):
 
     def _convertinterval(self, node: Typed) -> str:
         held, convert, item = self.held(node.operands[0]), self.out.fresh("convert"), self.out.fresh("x")
-        with self.out.block(f"def {convert}({item}):"):
+        with self.out.block(f"def {convert}({item}):"), self.out.within([]):
             self.out.add(f"return {self._by(node, item)}")
         return f"{self.module.bind(checks.converted_interval)}({held}, {convert})"

@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from rules.emit.dates import Dates
+from rules.emit.invariants import UNNAMED, Dependencies, same
 from rules.emit.operators import function_of, type_name
-from rules.emit.source import Function, Module, readable
+from rules.emit.source import Function, Loop, Module, readable
 from rules.language.errors import CompileError, Diagnostic
 from rules.model import instances
 from rules.model.values import DATA_LISTS
@@ -29,6 +30,14 @@ from rules.typed.types import (
     Type,
 )
 
+# What costs nothing, or must stay in its place.
+_NEVER_LIFTED = frozenset(
+    {"Literal", "Null", "Quantity", "Ratio", "AliasRef", "QueryLetRef", "OperandRef", "ElementRef", "Local"}
+    | {"Code", "Concept", "CodeSystem", "ValueSet", "CodeRef", "ConceptRef", "CodeSystemRef", "ValueSetRef"}
+    | {"ToConcept", "MinValue", "MaxValue", "Case", "Is"}
+)
+# What takes longer than to look it up.
+_REMEMBERED = frozenset({"ModelConversion", "Add", "Subtract", "Interval", "Query"})
 _LONGEST = 160  # characters of an operand before it gets a name of its own
 CLASSES: dict[str, type] = {
     "Boolean": bool,
@@ -78,10 +87,66 @@ class Expressions:
         self.library = library
         self.locals: dict[str, str] = dict(names)
         self.never_null: set[str] = set()
+        self.dependencies = Dependencies()
         self.limited: dict[int, Dates] = {}  # by the id of the Retrieve node
 
     def expression(self, node: Typed) -> str:
         """The Python expression that gives the node's value."""
+        if self.out.loops and node.op not in _NEVER_LIFTED:
+            lifted = self._lifted_out(node)
+            if lifted is not None:
+                return lifted
+        return self._written(node)
+
+    def _lifted_out(self, node: Typed) -> str | None:
+        """A name for what would be the same in each round of the innermost loop: computed when it is first
+        needed, and so never if no round comes to it; None for what does change."""
+        names = self.dependencies.of(node)
+        if UNNAMED in names:
+            return None
+        loops = self.out.loops
+        needed = [self.out.bound.get(self.locals[name]) for name in names]
+        level = max((loops.index(loop) for loop in needed if loop in loops), default=-1)
+        if level == len(loops) - 1:
+            return self._remembered(node, loops[-1], needed)
+        if level >= 0 and self.cannot_fail(node):
+            with self.out.within(loops[: level + 1]):
+                return self._written(node)
+        loop = loops[level] if level >= 0 else None
+        known = self.out.known if loop is None else loop.known
+        name = known.get(same(node))
+        if name is None:
+            name = known[same(node)] = self.out.fresh("h")
+            if loop is not None:
+                self.out.bound[name] = loop
+            self.out.lift(loop, f"{name} = UNSET")
+        with self.out.block(f"if {name} is UNSET:"), self.out.within(loops[: level + 1]):
+            self.out.add(f"{name} = {self._written(node)}")
+        return name
+
+    def _remembered(self, node: Typed, loop: Loop, needed: list[Loop | None]) -> str | None:
+        """In an inner loop, which goes over one list again and again: what depends on its item alone is
+        computed once for each item."""
+        if loop.first is None or node.op not in _REMEMBERED or any(other is not loop for other in needed):
+            return None
+        if self.cannot_fail(node):
+            return None
+        place = loop.known.get(same(node))
+        if place is None:
+            place = loop.known[same(node)] = self.out.fresh("p")
+            self.out.beside(loop, place, f"[[UNSET] for _ in {loop.over}]")
+        name = self.out.fresh("h")
+        self.out.bound[name] = loop
+        self.out.add(f"{name} = {place}[0]")
+        with self.out.block(f"if {name} is UNSET:"):
+            self.out.add(f"{name} = {place}[0] = {self._written(node)}")
+        return name
+
+    def cannot_fail(self, node: Typed) -> bool:
+        """Whether it is a conversion that is made of each item before it is needed."""
+        return False
+
+    def _written(self, node: Typed) -> str:
         line = self.out.line
         if node.at is not None:
             self.out.line = node.at.line
@@ -244,8 +309,11 @@ class Expressions:
         return self.module.constant(f"{name}({value.fields!r}{offset})")
 
     def _quantity(self, node: Typed) -> str:
-        value = f"{self.module.bind(Decimal)}({str(node.fields['value'])!r})"
+        value = self.decimal(node.fields["value"])
         return self.module.constant(f"{self.module.bind(values.Quantity)}({value}, {node.fields['unit']!r})")
+
+    def decimal(self, value: Any) -> str:
+        return f"{self.module.bind(Decimal)}({str(value)!r})"
 
     def _ratio(self, node: Typed) -> str:
         sides = ", ".join(self.expression(operand) for operand in node.operands)

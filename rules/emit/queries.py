@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Final
 
+from rules.emit.comparisons import Comparisons
 from rules.emit.dates import Dates, Limit, limits
-from rules.emit.elements import Elements
 from rules.emit.expressions import is_data
 from rules.emit.retrieve import Retrieve
-from rules.emit.source import Function
+from rules.emit.source import Function, Loop
 from rules.model import values as fhir
 from rules.model.values import DATA_LISTS
 from rules.runtime import lists, values
@@ -21,7 +21,12 @@ from rules.typed.types import ListOf, Named, Type
 _CODEABLE_CONCEPT: Final = Named("FHIR", "CodeableConcept")
 
 
-class Queries(Elements):
+def _is_tuple_of_sources(node: Typed) -> bool:
+    """What a query of several sources gives if it does not say: never null, and nothing to compute."""
+    return node.op == "Tuple" and all(value.op == "AliasRef" for _, value in node.fields["elements"])
+
+
+class Queries(Comparisons):
     """Query and Retrieve."""
 
     def _query(self, node: Typed) -> str:
@@ -62,7 +67,9 @@ class Queries(Elements):
         with self.out.block(f"if {known}:"), ExitStack() as stack:
             self._loops(stack, clauses, sources, found)
             returned = clauses.returns
-            if returned is None:
+            if returned is not None and _is_tuple_of_sources(returned):
+                self.out.add(f"{found} = True")
+            elif returned is None:
                 self.out.add(f"{found} = {self.locals[clauses.sources[0][0]]} is not None")
             else:
                 self.out.add(f"{found} = {self.held(returned)} is not None")
@@ -84,12 +91,13 @@ class Queries(Elements):
         sizes = [f"len({held})" for (_, source), held in pairs if isinstance(source.type, ListOf)]
         if sizes:
             self.out.add(f"c.work({' * '.join(sizes)})")
+        first: Loop | None = None
         for (alias, source), held in zip(clauses.sources, sources, strict=True):
             item = self.out.fresh("x")
             over = held if isinstance(source.type, ListOf) else f"({held},)"
-            stack.enter_context(self.out.block(f"for {item} in {over}:"))
+            loop = stack.enter_context(self.out.loop(item, over, first))
+            first = first or loop
             self.locals[alias] = item
-            self.out.open_loop(item)
             if self._holds_resources(source):
                 self.never_null.add(item)
             if found is not None:
@@ -98,6 +106,7 @@ class Queries(Elements):
             local = self.out.fresh("x")
             self.out.add(f"{local} = {self.measured(value.type, self.expression(value))}")
             self.locals[name] = local
+            self.out.bound[local] = self.out.loops[-1]
         for relationship in clauses.relationships:
             self._relationship(*relationship)
         if clauses.where is not None:
@@ -127,11 +136,9 @@ class Queries(Elements):
         self.locals[alias] = item
         if self._holds_resources(source):
             self.never_null.add(item)
-        with self.out.block(f"for {item} in {over}:"):
-            self.out.open_loop(item)
-            with self.out.block(f"if {self.expression(condition)}:"):
-                self.out.add(f"{found} = True")
-                self.out.add("break")
+        with self.out.loop(item, over), self.out.block(f"if {self.expression(condition)}:"):
+            self.out.add(f"{found} = True")
+            self.out.add("break")
         if outer is not None:
             self.locals[alias] = outer
         with self.out.block(f"if {found}:" if negated else f"if not {found}:"):
@@ -222,7 +229,7 @@ class Queries(Elements):
         function, item = self.out.fresh("key"), self.out.fresh("x")
         outer = self.locals.get("$this")
         self.locals["$this"] = item
-        with self.out.block(f"def {function}({item}):"):
+        with self.out.block(f"def {function}({item}):"), self.out.within([]):
             self.out.add(f"return {self.expression(key)}")
         if outer is not None:
             self.locals["$this"] = outer
@@ -237,6 +244,7 @@ class Queries(Elements):
         if not distinct:
             with ExitStack() as stack:
                 self._loops(stack, clauses, sources)
+                self.out.bound[result] = self.out.loops[-1]
                 self.out.add(f"{result} = {self.expression(body)}")
             return
         rows, row = self.out.fresh("rows"), self.out.fresh("x")
@@ -245,9 +253,11 @@ class Queries(Elements):
         with ExitStack() as stack:
             self._loops(stack, clauses, sources)
             self.out.add(f"{rows}.append([{', '.join(self.locals[alias] for alias in names)}])")
-        with self.out.block(f"for {row} in {self.module.bind(lists.distinct)}({rows}):"):
+        with self.out.loop(row, f"{self.module.bind(lists.distinct)}({rows})") as loop:
+            self.out.bound[result] = loop
             for number, alias in enumerate(names):
                 self.locals[alias] = self.out.fresh("x")
+                self.out.bound[self.locals[alias]] = loop
                 self.out.add(f"{self.locals[alias]} = {row}[{number}]")
             self.out.add(f"{result} = {self.expression(body)}")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rules.emit.retrieve import Retrieve
@@ -47,6 +48,25 @@ class Module:
         return self.constants[text]
 
 
+@dataclass(slots=True, eq=False)
+class Loop:
+    """A loop being written over a list: the lines of its head and of the end of what its body begins with.
+
+    `first` is the outermost of the loops of its query, over lists that are there before it begins; `beside`
+    has names of what is taken from other lists in each round, `known` those of values that were lifted to
+    where the body begins.
+    """
+
+    item: str
+    over: str
+    first: Loop | None
+    head: int
+    depth: int
+    body: int = 0
+    beside: dict[str, str] = field(default_factory=dict)
+    known: dict[Hashable, str] = field(default_factory=dict)
+
+
 class Function:
     """One function being written."""
 
@@ -56,25 +76,76 @@ class Function:
         self.line = line
         self.depth = 1
         self.count = 0
-        self.loops: dict[str, tuple[int, int]] = {}
-        self.known: dict[str, dict[str, str]] = {}
+        self.loops: list[Loop] = []  # that are open, and whose names may be assigned to where the text is now
+        self.bound: dict[str, Loop] = {}  # local names that change in each round of a loop
+        self.known: dict[Hashable, str] = {}  # names of values that were lifted out of all loops
+        self._open: list[Loop] = []
 
-    def open_loop(self, item: str) -> None:
-        """Marks the beginning of the body of a loop, just opened, over `item`."""
-        self.loops[item] = (len(self.lines), self.depth)
-        self.known[item] = {}
+    @contextmanager
+    def loop(self, item: str, over: str, first: Loop | None = None) -> Iterator[Loop]:
+        """A loop over a list; see Loop for `first`."""
+        outer = self.known
+        if not self.loops:
+            self.known = {}
+        with self.block(f"for {item} in {over}:"):
+            opened = Loop(item, over, first, len(self.lines) - 1, self.depth, len(self.lines))
+            self.bound[item] = opened
+            self.loops.append(opened)
+            self._open.append(opened)
+            yield opened
+            self.loops.remove(opened)
+            self._open.remove(opened)
+        self.known = outer
 
-    def once_an_item(self, item: str, text: str) -> str:
-        """A name for the value of an expression of the loop's item, computed where the body begins."""
-        known = self.known[item]
-        if text not in known:
-            at, depth = self.loops[item]
-            known[text] = self.fresh("h")
-            self.lines.insert(at, ("    " * depth + f"{known[text]} = {text}", self.line))
-            for other, (begin, other_depth) in self.loops.items():
-                if begin >= at and other != item:
-                    self.loops[other] = (begin + 1, other_depth)
-        return known[text]
+    @contextmanager
+    def within(self, loops: list[Loop]) -> Iterator[None]:
+        """What is written is evaluated within these loops only, or in a function of its own within none."""
+        outer, known = self.loops, self.known
+        self.loops, self.known = loops, {}
+        yield
+        self.loops, self.known = outer, known
+
+    def insert(self, at: int, depth: int, text: str) -> None:
+        """A line in front of what has been written."""
+        self.lines.insert(at, ("    " * depth + text, self.line))
+        for loop in self._open:
+            loop.head += loop.head >= at
+            loop.body += loop.body >= at
+
+    def lift(self, loop: Loop | None, text: str) -> None:
+        """A line where the body of the loop begins, or in front of all loops."""
+        if loop is not None:
+            self.insert(loop.body, loop.depth, text)
+        else:
+            self.insert(self.loops[0].head, self.loops[0].depth - 1, text)
+
+    def once_an_item(self, item: str, text: str) -> str | None:
+        """A name for the value of an expression of a loop's item that cannot fail, computed where the body
+        begins, or before an inner loop, which goes over the same items again and again; None of other items.
+        """
+        loop = next((loop for loop in self.loops if loop.item == item), None)
+        if loop is None:
+            return None
+        name = loop.known.get(text)
+        if name is None:
+            name = loop.known[text] = self.fresh("h")
+            self.bound[name] = loop
+            if loop.first is None:
+                self.lift(loop, f"{name} = {text}")
+            else:
+                self.beside(loop, name, f"[{text} for {item} in {loop.over}]")
+        return name
+
+    def beside(self, loop: Loop, name: str, values: str) -> None:
+        """A name for what stands in another list at the place of the item of an inner loop."""
+        assert loop.first is not None
+        kept = self.fresh("m")
+        self.insert(loop.first.head, loop.first.depth - 1, f"{kept} = {values}")
+        loop.beside[name] = kept
+        items, over = (
+            ", ".join(names) for names in ((loop.item, *loop.beside), (loop.over, *loop.beside.values()))
+        )
+        self.lines[loop.head] = ("    " * (loop.depth - 1) + f"for {items} in zip({over}):", self.line)
 
     def add(self, text: str) -> None:
         self.lines.append(("    " * self.depth + text, self.line))

@@ -25,8 +25,8 @@ _CALENDAR: Final = {
     "a": "year",
 }
 _UNIT_SYSTEMS: Final = (
-    None,
     "http://unitsofmeasure.org",
+    None,
     "http://hl7.org/fhirpath/CodeSystem/calendar-units",
 )
 
@@ -228,9 +228,11 @@ def to_quantity(value: Any) -> Quantity | None:
 
 
 def _quantity(value: Any) -> Quantity | None:
-    number = to_decimal(value.get("value"))
-    if number is None:
-        return None
+    number = value.get("value")
+    if number.__class__ is not Decimal:
+        number = to_decimal(number)
+        if number is None:
+            return None
     if value.get("system") not in _UNIT_SYSTEMS:
         raise EvaluationError("the unit of a FHIR Quantity is of a system that is not UCUM")
     unit = value.get("code") or value.get("unit") or "1"

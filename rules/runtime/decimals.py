@@ -9,6 +9,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Final
 
 CONTEXT: Final = Context(prec=60, rounding=ROUND_HALF_UP, traps=[])
+difference: Final = CONTEXT.subtract
 PLACES: Final = 8
 STEP: Final = Decimal("1E-8")
 DECIMAL_MAX: Final = Decimal("99999999999999999999.99999999")

@@ -25,6 +25,15 @@ DAY: Final = 86_400_000
 MAX_OFFSET: Final = 14 * 60
 _HOUR_AT: Final = 3
 _UNKNOWN: Final = float("nan")
+_ANYWHERE: Final = MAX_OFFSET * 60_000
+_CLOCK_UNITS: Final = (3_600_000, 60_000, 1_000, 1)
+_REST: Final = {
+    3: DAY - 1,
+    4: 3_599_999,
+    5: 59_999,
+    6: 999,
+    7: 0,
+}  # what is left of a day, hour, …, in milliseconds
 _ZONE: Final = r"(Z|[+-]\d\d:\d\d)?"
 _CLOCK: Final = r"(\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d+))?)?)?"
 _DATE: Final = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
@@ -52,8 +61,7 @@ class Date:
 class DateTime:
     """(year, month, day, hour, minute, second, millisecond), or fewer; `offset` in minutes east of UTC.
 
-    `earliest` and `latest` are its `span`, found when they are first asked for; NaN where that is unknown, so
-    that no comparison with them holds.
+    `earliest` and `latest` are its `span`; NaN where that is unknown, so that no comparison with them holds.
     """
 
     fields: Fields
@@ -62,13 +70,10 @@ class DateTime:
     latest: float = field(init=False, repr=False, compare=False)
     first: ClassVar[int] = 0
 
-    def __getattr__(self, name: str) -> float:
-        if name not in ("earliest", "latest"):
-            raise AttributeError(name)
+    def __post_init__(self) -> None:
         first, last = span(self)
-        object.__setattr__(self, "earliest", _UNKNOWN if first is None else first)
-        object.__setattr__(self, "latest", _UNKNOWN if last is None else last)
-        return self.earliest if name == "earliest" else self.latest
+        _set_earliest(self, _UNKNOWN if first is None else first)
+        _set_latest(self, _UNKNOWN if last is None else last)
 
     def __str__(self) -> str:
         return f"@{text(self)}" if len(self.fields) > _HOUR_AT else f"@{text(self)}T"
@@ -76,6 +81,10 @@ class DateTime:
     @property
     def precision(self) -> str:
         return PRECISIONS[len(self.fields) - 1]
+
+
+_set_earliest: Final = DateTime.__dict__["earliest"].__set__  # which a frozen class lets through
+_set_latest: Final = DateTime.__dict__["latest"].__set__
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,18 +182,24 @@ def span(value: Date | DateTime) -> tuple[int | None, int | None]:
     fields and offsets, and hours cut off at half an hour's offset, are allowed for.
     """
     fields, offset = value.fields, value.offset
+    known = len(fields)
     if not LOWEST[0] < fields[0] < HIGHEST[0]:
         return None, None  # an offset could lead out of the calendar
-    margin = 0 if offset is not None and len(fields) > _HOUR_AT + 1 else MAX_OFFSET * 60_000
-    if offset is not None and len(fields) == _HOUR_AT + 1:
-        margin = 3_600_000
-    shift = (offset or 0) * 60_000 if len(fields) > _HOUR_AT else 0
     try:
-        first = milliseconds((fields + LOWEST[len(fields) :])[:7]) - shift
-        last = first if len(fields) == 7 else milliseconds((high(value) + HIGHEST[3:])[:7]) - shift
+        if known < _HOUR_AT:
+            first = milliseconds((*low(value)[:3], 0, 0, 0, 0))
+            return first - _ANYWHERE, milliseconds((*high(value)[:3], 0, 0, 0, 0)) + DAY - 1 + _ANYWHERE
+        first = civil(*fields[:3]).toordinal() * DAY
     except ValueError:  # fields of no date
         return None, None
-    return first - margin, last + margin
+    for count, unit in zip(fields[_HOUR_AT:], _CLOCK_UNITS, strict=False):
+        first += count * unit
+    last = first + _REST[known]
+    if offset is None or known == _HOUR_AT:
+        return first - _ANYWHERE, last + _ANYWHERE
+    if known == _HOUR_AT + 1:
+        first, last = first - _CLOCK_UNITS[0], last + _CLOCK_UNITS[0]
+    return first - offset * 60_000, last - offset * 60_000
 
 
 def at_offset(value: Temporal, offset: int) -> Fields:
