@@ -73,7 +73,7 @@ def of(type: str) -> Mapping[str, Parameter]:
     }
     for parameter in published:
         if parameter.type == "composite":
-            branches = fhirpath.branches(parameter.expression or "", type=type, model=definitions.load())
+            branches = fhirpath.branches(parameter.expression or "", type)
             found[parameter.code] = Parameter(
                 parameter.code,
                 "composite",
@@ -88,11 +88,10 @@ def of(type: str) -> Mapping[str, Parameter]:
 
 def _parameter(type: str, published: definitions.SearchParameter, versioned: bool = False) -> Parameter:
     model = definitions.load()
+    branches: tuple[fhirpath.Branch, ...] = ()
     if published.expression:
-        branches = fhirpath.branches(published.expression, type=type, model=model)
+        branches = fhirpath.branches(published.expression, type)
         branches = tuple(b for b in branches if b.type not in TYPES[published.type].LEFT_OUT)
-    else:
-        branches = ()
     return Parameter(
         published.code,
         published.type,
@@ -189,11 +188,24 @@ def _targets(published: definitions.SearchParameter, branches: Iterable[fhirpath
     """What the elements can point to, as far as the parameter allows it; () where one can point anywhere."""
     found: dict[str, None] = {}
     for branch in branches:
-        allowed = branch.targets or published.targets
+        allowed = branch.targets or _element_targets(branch) or published.targets
         if not allowed:
             return ()
         found |= dict.fromkeys(t for t in allowed if not published.targets or t in published.targets)
     return tuple(found)
+
+
+def _element(branch: fhirpath.Branch) -> definitions.Element | None:
+    """The definition of the element that a branch ends at."""
+    owner = definitions.load().types.get(branch.owner)
+    return owner.elements.get(branch.name) if owner else None
+
+
+def _element_targets(branch: fhirpath.Branch) -> tuple[str, ...]:
+    element = _element(branch)
+    if element is None or branch.path[-1] not in element.properties:
+        return ()
+    return element.properties[branch.path[-1]].targets
 
 
 def _systems(
@@ -203,7 +215,8 @@ def _systems(
     found: set[str] = set()
     for branch in branches:
         if branch.type == "code":
-            systems = value_sets.get(getattr(branch.element, "value_set", None) or "")
+            element = _element(branch)
+            systems = value_sets.get((element and element.value_set) or "")
             if systems is None:
                 return None
             found |= systems.keys()

@@ -162,7 +162,9 @@ def whole(
                 _published()[component.definition], expression=component.expression, base=(type,)
             )
             places = {(branch.path, branch.type) for branch in made(type, published).branches}
-        except fhirpath.CompileError:  # `as(DateTime)`, which is no type
+        except fhirpath.CompileError:
+            places = set()
+        if not places:  # `as(DateTime)`, which is no type of FHIR
             found.append(defined)
             continue
         good = [
