@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -14,13 +15,18 @@ from typing import Any
 
 import msgspec
 
+from profiles.defects import mended
+
 FOLDER = Path(__file__).parent / "r4"
 PUBLISHED = Path(__file__).parent / "published"
 
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """A constraint (https://hl7.org/fhir/R4/conformance-rules.html#constraints); severity error | warning."""
+    """A constraint (https://hl7.org/fhir/R4/conformance-rules.html#constraints).
+
+    severity error | warning | information (a best practice).
+    """
 
     key: str
     severity: str
@@ -42,12 +48,25 @@ class TypeRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Binding:
+    """https://hl7.org/fhir/R4/terminologies.html#strength: required | extensible | preferred.
+
+    `widest` is the value set that no code may leave whatever the strength (maxValueSet).
+    """
+
+    strength: str
+    value_set: str
+    widest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Element:
     """One element of a type, https://hl7.org/fhir/R4/elementdefinition.html.
 
     `name` comes without "[x]"; `max` None = *; `content_reference` is the path whose definition this element
     shares (its TypeRef says the same). `value_set` is the canonical of a *required* binding, and
     `required_codes` its codes where they can be listed (else None); systems are in Definitions.value_sets.
+    `binding` is there for bindings of every strength but example.
     """
 
     name: str
@@ -58,6 +77,7 @@ class Element:
     content_reference: str | None = None
     value_set: str | None = None
     required_codes: frozenset[str] | None = None
+    binding: Binding | None = None
     modifier: bool = False
     summary: bool = False
     invariants: tuple[Invariant, ...] = ()
@@ -144,6 +164,13 @@ class Definitions:
         }
 
     @cached_property
+    def profiles(self) -> Mapping[str, dict[str, Any]]:
+        """Canonical -> the profiles and extensions that R4 publishes, their differentials without prose."""
+        return _Profiles(
+            msgspec.json.decode((FOLDER / "profiles.json").read_bytes(), type=dict[str, msgspec.Raw])
+        )
+
+    @cached_property
     def all_search_parameters(self) -> tuple[SearchParameter, ...]:
         """Every search parameter, as published: those of R4, and the few that Varde adds."""
         text = (FOLDER / "search_parameters.json").read_bytes()
@@ -205,6 +232,26 @@ def _read(name: str) -> dict[str, Any]:
     return msgspec.json.decode((FOLDER / name).read_bytes(), type=dict[str, Any])
 
 
+class _Profiles(Mapping[str, dict[str, Any]]):
+    """Decodes a profile each time it is asked for: who compiles it keeps what was made of it."""
+
+    def __init__(self, rows: Mapping[str, msgspec.Raw]) -> None:
+        self._rows = rows
+
+    def __getitem__(self, url: str) -> dict[str, Any]:
+        return mended(_decode(self._rows[url]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+# Numbers keep their text, as in every resource that a fixed value is compared with.
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+
+
 class _Types(Mapping[str, TypeDef]):
     """Builds a TypeDef when it is first asked for: a server needs few of the 680 and should start at once."""
 
@@ -253,6 +300,8 @@ def _element(
     invariants: Iterable[list[str]] = (),
 ) -> Element:
     choice = name.endswith("[x]")
+    binding = _binding(value_set)
+    required = binding.value_set if binding and binding.strength == "required" else None
     return Element(
         name=name[:-3] if choice else name,
         min=minimum,
@@ -260,12 +309,25 @@ def _element(
         types=tuple(map(_type_ref, types)),
         choice=choice,
         content_reference=types[0][1:] if types[0].startswith("#") else None,
-        value_set=value_set or None,
-        required_codes=_codes(value_sets.get(value_set)),
+        value_set=required,
+        required_codes=_codes(value_sets.get(required or "")),
+        binding=binding,
         modifier="m" in flags,
         summary="s" in flags,
         invariants=_invariants(invariants),
     )
+
+
+_STRENGTHS = {"+": "extensible", "?": "preferred"}
+
+
+@cache
+def _binding(text: str) -> Binding | None:
+    """The Binding of "url", "+url" or "?url", perhaps with " widest"; None of ""."""
+    if not text:
+        return None
+    value_set, _, widest = text.lstrip("+?").partition(" ")
+    return Binding(_STRENGTHS.get(text[0], "required"), value_set, widest or None)
 
 
 def _invariants(rows: Iterable[list[str]]) -> tuple[Invariant, ...]:

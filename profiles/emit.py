@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from profiles.definitions import Definitions, Element, TypeDef, TypeRef
+from profiles.definitions import Binding, Definitions, Element, TypeDef, TypeRef
 from profiles.primitives import PRIMITIVES
 
 Node = TypeVar("Node", bound=Any)
@@ -132,6 +132,29 @@ if (seen == 0) != ('extension' in o):
 _OBJECT_ALSO = _OBJECT + "    ALSO(v, LIMITS, (d, at, NAME), out)\n"
 _OBJECTS_ALSO = _OBJECTS + "            ALSO(v, LIMITS, (d, at, NAME, i), out)\n"
 
+# In a thorough check: bindings that are no more than advice, or whose codes are not in the table.
+_BOUND = """
+v = o.get(NAME)
+if v is not None:
+    bound_by(v, BINDING, (d, at, NAME), out)
+"""
+_BOUND_MANY = """
+v = o.get(NAME)
+if type(v) is list:
+    for i, v in enumerate(v):
+        bound_by(v, BINDING, (d, at, NAME, i), out)
+"""
+_BOUND_CHOICE = """
+v, t, q = chosen(o, CHOICES)
+if v is not None:
+    bound_by(v, BINDING, (d, at, q), out)
+"""
+# What a thorough check asks of every value of a type beyond its structure.
+_CLOSER = """
+CLOSER(o, at, out)
+"""
+CLOSER = {"Extension": "known_extension", "Coding": "known_code", "Quantity": "known_unit"}
+
 DEEPEST = 100  # levels of elements; the JSON decoder refuses far shallower nonsense than Python's own limit
 
 
@@ -140,18 +163,21 @@ def function_name(type_: str) -> str:
     return "check_" + type_.replace(".", "_")
 
 
-def emit(definitions: Definitions, type_: str) -> Emitted:
-    """The check of a complex type, resource type or backbone element; equal definitions give equal trees."""
+def emit(definitions: Definitions, type_: str, *, thorough: bool = False) -> Emitted:
+    """The check of a complex type, resource type or backbone element; equal definitions give equal trees.
+
+    A thorough one has remarks as well, and calls what only a profiles.context.Context can answer.
+    """
     definition = definitions.types[type_]
-    return _Emitter(definitions, definition).emit()
+    return _Emitter(definitions, definition, thorough).emit()
 
 
 def emit_primitive(type_: str) -> Emitted:
     """The check of a lone primitive, as a choice element may hold it."""
     name = function_name(type_)
     body = "def FUNCTION(v, at, out):\n    if not (TEST):\n        out.primitive(WHAT, v, at)"
-    statements = _fill(body, FUNCTION=name, TEST=_primitive_test(type_), WHAT=_constant(type_))
-    return Emitted(name, _module(statements), {}, {})
+    statements = fill(body, FUNCTION=name, TEST=primitive_test(type_), WHAT=constant(type_))
+    return Emitted(name, module(statements), {}, {})
 
 
 def explain(emitted: Emitted) -> str:
@@ -162,8 +188,9 @@ def explain(emitted: Emitted) -> str:
 class _Emitter:
     """One run over the elements of a type, collecting statements and the constants that they name."""
 
-    def __init__(self, definitions: Definitions, definition: TypeDef) -> None:
+    def __init__(self, definitions: Definitions, definition: TypeDef, thorough: bool) -> None:
         self.definitions = definitions
+        self.thorough = thorough
         self.definition = definition
         self.name = function_name(definition.name)
         self.constants: dict[str, Any] = {}
@@ -171,14 +198,18 @@ class _Emitter:
 
     def emit(self) -> Emitted:
         is_resource = self.definition.kind == "resource"
-        start = _constant(1 if is_resource else 0)  # resourceType is no element, but counts as a property
-        (function,) = _fill(_FUNCTION, FUNCTION=self.name, START=start, DEEPEST=_constant(DEEPEST))
+        start = constant(1 if is_resource else 0)  # resourceType is no element, but counts as a property
+        (function,) = fill(_FUNCTION, FUNCTION=self.name, START=start, DEEPEST=constant(DEEPEST))
         assert isinstance(function, ast.FunctionDef)
         for element in self.definition.elements.values():
             if not element.choice:
                 function.body += self.element(element)
+            if self.thorough and element.binding:
+                function.body += self.binding(element, element.binding)
         function.body += self.end()
-        return Emitted(self.name, _module([function]), self.constants, self.calls)
+        if self.thorough and (closer := CLOSER.get(self.definition.name)):
+            function.body += fill(_CLOSER, CLOSER=closer)
+        return Emitted(self.name, module([function]), self.constants, self.calls)
 
     def element(self, element: Element) -> list[ast.stmt]:
         (type_,) = element.types
@@ -186,15 +217,15 @@ class _Emitter:
             return self.primitive(element, type_)
         many = element.max is None
         parts: dict[str, str | ast.expr] = {
-            "NAME": _constant(element.name),
+            "NAME": constant(element.name),
             "CHECK": self.check(element, type_),
         }
         if also := self.also(element, type_):
-            statements = _fill(_OBJECTS_ALSO if many else _OBJECT_ALSO, **parts, **also)
+            statements = fill(_OBJECTS_ALSO if many else _OBJECT_ALSO, **parts, **also)
         else:
-            statements = _fill(_OBJECTS if many else _OBJECT, **parts)
+            statements = fill(_OBJECTS if many else _OBJECT, **parts)
         if element.min:
-            statements += _fill(_MISSING, **parts)
+            statements += fill(_MISSING, **parts)
         return statements
 
     def also(self, element: Element, type_: TypeRef) -> dict[str, str | ast.expr]:
@@ -209,23 +240,39 @@ class _Emitter:
         return {}
 
     def primitive(self, element: Element, type_: TypeRef) -> list[ast.stmt]:
-        name, sibling = _constant(element.name), _constant("_" + element.name)
-        fail, what = "primitive", _constant(type_.code)
-        test = _primitive_test(type_.code)
+        name, sibling = constant(element.name), constant("_" + element.name)
+        fail, what = "primitive", constant(type_.code)
+        good = primitive_test(type_.code)
         if element.required_codes is not None:
             fail, what = "code", self.constant(element.name, "codes", element.required_codes)
-            test = _test("type(v) is str and v in CODES", CODES=what)
-        statements = _fill(
+            good = test("type(v) is str and v in CODES", CODES=what)
+        statements = fill(
             _LIST if element.max is None else _SCALAR,
             NAME=name,
             SIBLING=sibling,
-            TEST=test,
+            TEST=good,
             FAIL=fail,
             WHAT=what,
         )
         if element.min:
-            statements += _fill(_MISSING_PRIMITIVE, NAME=name, SIBLING=sibling)
+            statements += fill(_MISSING_PRIMITIVE, NAME=name, SIBLING=sibling)
         return statements
+
+    def binding(self, element: Element, binding: Binding) -> list[ast.stmt]:
+        """What is judged by membership alone; codes that can be listed were compared already."""
+        if binding.strength == "required" and binding.value_set in self.definitions.value_sets:
+            return []
+        parts: dict[str, str | ast.expr] = {
+            "NAME": constant(element.name),
+            "BINDING": self.constant(element.name, "binding", binding),
+        }
+        if element.choice:
+            labels = {
+                name: (type_.code, f"{element.name}.ofType({type_.code})")
+                for name, type_ in element.properties.items()
+            }
+            return fill(_BOUND_CHOICE, CHOICES=self.constant(element.name, "choices", labels), **parts)
+        return fill(_BOUND_MANY if element.max is None else _BOUND, **parts)
 
     def check(self, element: Element, type_: TypeRef) -> str:
         """The name of the function for a child object."""
@@ -240,20 +287,20 @@ class _Emitter:
         shape = shape_of(self.definition)
         names = {"SHAPE": self.constant("", "shape", shape)}
         if not shape.choices:
-            return _fill(_END, **names)
+            return fill(_END, **names)
         names["CHOICES"] = self.constant("", "choices", shape.choices)
-        statements = _fill(_END_WITH_CHOICES, **names)
+        statements = fill(_END_WITH_CHOICES, **names)
         if shape.required:
-            statements += _fill(_REQUIRED_CHOICES, **names, REQUIRED=_constant(shape.required))
+            statements += fill(_REQUIRED_CHOICES, **names, REQUIRED=constant(shape.required))
         if self.definition.name == "Extension":
-            statements += _fill(_EXTENSION, **names)
+            statements += fill(_EXTENSION, **names)
         return statements
 
     def constant(self, element: str, purpose: str, value: Any) -> ast.expr:
         parts = (self.definition.name.replace(".", "_"), element, purpose)
         name = "_".join(part for part in parts if part)
         self.constants[name] = value
-        return _placed(ast.Name(name, ast.Load()))
+        return placed(ast.Name(name, ast.Load()))
 
 
 def shape_of(definition: TypeDef) -> Shape:
@@ -291,22 +338,22 @@ def shape_of(definition: TypeDef) -> Shape:
 _parsed = cache(ast.parse)
 
 
-def _fill(part: str, **parts: str | ast.expr) -> list[ast.stmt]:
+def fill(part: str, **parts: str | ast.expr) -> list[ast.stmt]:
     """The statements of a part, its capitalised names replaced by other names or by expressions."""
     statements: list[ast.stmt] = _filled(_parsed(part).body, parts)
     return statements
 
 
-def _test(text: str, **parts: str | ast.expr) -> ast.expr:
+def test(text: str, **parts: str | ast.expr) -> ast.expr:
     """A test over `v` as an expression."""
     expression: ast.expr = _filled(_parsed(text, mode="eval").body, parts)
     return expression
 
 
 @cache
-def _primitive_test(type_: str) -> ast.expr:
+def primitive_test(type_: str) -> ast.expr:
     """Shared by all elements of the type: trees are never changed once they are made."""
-    return _test(PRIMITIVES[type_].test)
+    return test(PRIMITIVES[type_].test)
 
 
 def _filled(node: Any, parts: Mapping[str, str | ast.expr]) -> Any:
@@ -320,18 +367,18 @@ def _filled(node: Any, parts: Mapping[str, str | ast.expr]) -> Any:
         return node
     if isinstance(node, ast.Name) and isinstance(part := parts.get(node.id), ast.expr):
         return part
-    return _placed(type(node)(**{field: _filled(getattr(node, field), parts) for field in node._fields}))
+    return placed(type(node)(**{field: _filled(getattr(node, field), parts) for field in node._fields}))
 
 
-def _placed(node: Node) -> Node:
+def placed(node: Node) -> Node:
     """compile() wants a line of every node; there is no source whose lines would mean anything."""
     node.lineno, node.col_offset = 1, 0
     return node
 
 
-def _constant(value: Any) -> ast.expr:
-    return _placed(ast.Constant(value))
+def constant(value: Any) -> ast.expr:
+    return placed(ast.Constant(value))
 
 
-def _module(statements: list[ast.stmt]) -> ast.Module:
+def module(statements: list[ast.stmt]) -> ast.Module:
     return ast.Module(statements, [])

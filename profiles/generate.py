@@ -30,6 +30,8 @@ SYSTEM_STRING = "http://hl7.org/fhirpath/System.String"
 FHIR_TYPE = HL7 + "structuredefinition-fhir-type"
 REGEX = HL7 + "regex"
 BINDING_NAME = HL7 + "elementdefinition-bindingName"
+BEST_PRACTICE = HL7 + "elementdefinition-bestpractice"
+MAX_VALUE_SET = HL7 + "elementdefinition-maxValueSet"
 
 # Known defects of the published definitions, corrected here and nowhere else.
 ELEMENT_TYPES = {
@@ -88,8 +90,10 @@ def tables(package: Package) -> dict[str, str]:
     types: dict[str, Any] = {}
     for of_one in rows.values():
         types.update({name: _without_inherited(row, rows) for name, row in of_one.items()})
-    required = {row[5] for entry in types.values() for row in entry["elements"] if len(row) > 5 and row[5]}
+    bound = {row[5] for entry in types.values() for row in entry["elements"] if len(row) > 5}
+    required = {url for url in bound if url and url[0] not in "+?"}
     return {
+        "profiles.json": _lines(_profiles(package)),
         "types.json": _lines(types),
         "value_sets.json": _lines(_value_sets(package, required)),
         "search_parameters.json": _lines(_search_parameters(package)),
@@ -109,7 +113,8 @@ def _lines(entries: Mapping[str, Any]) -> str:
 
 # Types. An element is a row [name, min, max, [types], flags, value set, [invariants]], trailing empties cut.
 # max null = *, max 0 forbids what a base has; flags: m modifier, s summary; a type is "code",
-# "code target target" or "code=profile", a content reference "#path".
+# "code target target" or "code=profile", a content reference "#path". A value set is "url" where it is
+# required, "+url" extensible, "?url" preferred, and " url" of the widest allowed (maxValueSet) may follow.
 
 
 def _types(definition: Resource) -> dict[str, Any]:
@@ -151,8 +156,6 @@ def _pattern(value: Resource) -> dict[str, str]:
 
 
 def _element(element: Resource) -> list[Any]:
-    binding = element.get("binding", {})
-    value_set = binding["valueSet"].split("|")[0] if binding.get("strength") == "required" else ""
     flags = "m" * bool(element.get("isModifier")) + "s" * bool(element.get("isSummary"))
     row = [
         element["path"].rpartition(".")[2],
@@ -160,12 +163,23 @@ def _element(element: Resource) -> list[Any]:
         None if element["max"] == "*" else int(element["max"]),
         _element_types(element),
         flags,
-        value_set,
+        _bound(element.get("binding", {})),
         _own_invariants(element),
     ]
     while row[-1] in ("", []):
         row.pop()
     return row
+
+
+_STRENGTHS = {"required": "", "extensible": "+", "preferred": "?"}
+
+
+def _bound(binding: Resource) -> str:
+    mark = _STRENGTHS.get(binding.get("strength", ""))
+    if mark is None or "valueSet" not in binding:
+        return ""
+    widest = [e["valueCanonical"] for e in binding.get("extension", ()) if e["url"] == MAX_VALUE_SET]
+    return " ".join([mark + binding["valueSet"].split("|")[0], *(url.split("|")[0] for url in widest)])
 
 
 def _element_types(element: Resource) -> list[str]:
@@ -190,12 +204,21 @@ def _type(type_: Resource) -> str:
 
 
 def _own_invariants(element: Resource) -> list[list[str]]:
-    """[key, severity, expression] of those first stated here, not repeated from a base or a type."""
+    """[key, severity, expression] of those first stated here, not repeated from a base or a type.
+
+    A best practice has the severity "information".
+    """
     return [
-        [constraint["key"], constraint["severity"], constraint["expression"]]
+        [constraint["key"], _severity(constraint), constraint["expression"]]
         for constraint in element.get("constraint", ())
         if "source" not in constraint
     ]
+
+
+def _severity(constraint: Resource) -> str:
+    best = any(e["url"] == BEST_PRACTICE and e["valueBoolean"] for e in constraint.get("extension", ()))
+    severity: str = "information" if best else constraint["severity"]
+    return severity
 
 
 def _without_inherited(entry: Any, rows: Mapping[str, Mapping[str, Any]]) -> Any:
@@ -225,6 +248,46 @@ def _enumerations(definitions: Iterable[Resource]) -> dict[str, str]:
 
 def _capitalised(name: str) -> str:
     return "_".join(word[:1].upper() + word[1:] for word in name.split("-"))
+
+
+# Profiles and extensions: url -> the StructureDefinition, with the facts of its differential only.
+
+_ABOUT = "url version id name type kind abstract baseDefinition derivation context contextInvariant"
+_ASKED = "id path sliceName slicing min max type contentReference binding maxLength isModifier"
+_FACTS, _ELEMENT_FACTS = frozenset(_ABOUT.split()), frozenset(_ASKED.split())
+_VALUES = ("fixed", "pattern", "minValue", "maxValue")
+
+
+def _profiles(package: Package) -> dict[str, Any]:
+    return {
+        definition["url"]: _profile(definition)
+        for (kind, _), definition in package.items()
+        if kind == "StructureDefinition"
+        and definition.get("derivation") == "constraint"
+        and "differential" in definition
+        and definition["name"] != "SimpleQuantity"
+    }
+
+
+def _profile(definition: Resource) -> Resource:
+    facts = {key: value for key, value in definition.items() if key in _FACTS}
+    elements = [_profiled(element) for element in definition["differential"]["element"]]
+    return facts | {"differential": {"element": [e for e in elements if e.keys() - {"id", "path"}]}}
+
+
+def _profiled(element: Resource) -> Resource:
+    facts = {key: value for key, value in element.items() if key in _ELEMENT_FACTS or key.startswith(_VALUES)}
+    if "slicing" in facts:
+        facts["slicing"] = {k: v for k, v in facts["slicing"].items() if k != "description"}
+    if "binding" in facts:
+        facts["binding"] = {k: v for k, v in facts["binding"].items() if k in ("strength", "valueSet")}
+    if constraints := element.get("constraint"):
+        facts["constraint"] = [
+            {"key": c["key"], "severity": _severity(c), "expression": c["expression"]}
+            for c in constraints
+            if "expression" in c
+        ]
+    return facts
 
 
 # Value sets: url -> {system: [codes]}, those of required bindings whose codes the package itself lists.

@@ -31,12 +31,17 @@ _KINDS = {dict: "an object", list: "an array", str: "a string", bool: "true or f
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One finding: severity and code of OperationOutcome.issue, `expression` the FHIRPath of the element."""
+    """One finding: severity and code of OperationOutcome.issue, `expression` the FHIRPath of the element.
+
+    `rule` says what it came from where that is not the type's own structure: the canonical of a profile, the
+    key of an invariant, or both as `canonical#key`.
+    """
 
     severity: str
     code: str
     diagnostics: str
     expression: str
+    rule: str = ""
 
 
 class TooMany(Exception):
@@ -64,17 +69,29 @@ def kind(value: Any) -> str:
 
 
 class Problems:
-    """Collects findings; the compiled checks call it, always with the place of the element concerned."""
+    """Collects findings; the compiled checks call it, always with the place of the element concerned.
 
-    __slots__ = ("found",)
+    `rule` is the canonical of the profile whose check is running. `context` is what a check may ask beyond
+    the value before it (profiles.context); None where only the types' structure is judged.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("context", "found", "rule")
+
+    def __init__(self, context: Any = None) -> None:
         self.found: list[Problem] = []
+        self.rule = ""
+        self.context = context
 
-    def add(self, code: str, diagnostics: str, at: Place) -> None:
+    def add(
+        self, code: str, diagnostics: str, at: Place, severity: str = "error", rule: str | None = None
+    ) -> None:
         if len(self.found) == MOST:
             raise TooMany
-        self.found.append(Problem("error", code, diagnostics, path(at)))
+        self.found.append(Problem(severity, code, diagnostics, path(at), self.rule if rule is None else rule))
+
+    @property
+    def failed(self) -> bool:
+        return any(problem.severity == "error" for problem in self.found)
 
     def not_object(self, value: Any, at: Place) -> None:
         if type(value) is list and _is_single(at):

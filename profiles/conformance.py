@@ -1,0 +1,371 @@
+"""Whether a value is as profiles say: their compiled checks, and what these call.
+
+https://hl7.org/fhir/R4/profiling.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from profiles.definitions import Binding, Definitions, load
+from profiles.differential import HL7, Profile, ProfileError, read_profile
+from profiles.discriminators import Reached, reach
+from profiles.facets import EmittedProfile, Rule, emit_profile
+from profiles.problems import Place, Problems, inside
+from profiles.structure import target
+from terminology import ucum
+
+Check = Callable[[Any, Place, Problems], None]
+UCUM = "http://unitsofmeasure.org"
+MOST_ACTIVE = 40  # profiles inside profiles, references followed from reference to reference
+
+
+class Profiles:
+    """The StructureDefinitions that are known: R4's own, and `added` (canonical -> definition).
+
+    Each is compiled when it is first needed. Once made it does not change: what is added makes a new one.
+    """
+
+    def __init__(
+        self, added: Mapping[str, dict[str, Any]] | None = None, definitions: Definitions | None = None
+    ) -> None:
+        self.definitions = definitions or load()
+        self.added = dict(added or {})
+        self._profiles: dict[str, Profile] = {}
+        self._checks: dict[str, Check] = {}
+
+    def definition(self, canonical: str) -> dict[str, Any] | None:
+        """The StructureDefinition of a canonical, perhaps with |version; None where it is not known."""
+        url, _, version = canonical.partition("|")
+        found = self.added.get(canonical) or self.added.get(url) or self.definitions.profiles.get(url)
+        return found if found and (not version or _is_version(version, found.get("version"))) else None
+
+    def profile(self, canonical: str) -> Profile | None:
+        """Its tree; None where it is not known, ProfileError where it makes no sense."""
+        found = self._profiles.get(canonical)
+        if found is None:
+            definition = self.definition(canonical)
+            if definition is None or definition.get("derivation") != "constraint":
+                return None
+            found = self._profiles[canonical] = read_profile(definition, self.constraining, self.definitions)
+        return found
+
+    def constraining(self, canonical: str) -> dict[str, Any] | None:
+        """The definition of a profile; None for that of a type, which the table has."""
+        found = self.definition(canonical)
+        return found if found and found.get("derivation") == "constraint" else None
+
+    def check(self, canonical: str) -> Check | None:
+        """The compiled check of a profile; None and ProfileError as in `profile`."""
+        found = self._checks.get(canonical)
+        if found is None:
+            profile = self.profile(canonical)
+            if profile is None:
+                return None
+            found = self._checks[canonical] = self.compile(profile)
+        return found
+
+    def compile(self, profile: Profile) -> Check:
+        emitted = self.emit(profile)
+        names = {**_NAMES, **emitted.constants}
+        code = compile(emitted.module, f"<profile {profile.url}>", "exec")
+        exec(code, names)  # noqa: S102 - a tree that we built
+        check: Check = names[emitted.root]
+        return check
+
+    def emit(self, profile: Profile) -> EmittedProfile:
+        return emit_profile(profile, self.definitions, self._sensible)
+
+    def _sensible(self, canonical: str) -> Profile | None:
+        """The profile that another one mentions; its own faults are reported where it is used."""
+        try:
+            return self.profile(canonical)
+        except ProfileError:
+            return None
+
+
+def _is_version(wanted: str, version: Any) -> bool:
+    return version == wanted or str(version).startswith(wanted + ".")
+
+
+# What compiled checks call.
+
+
+def conform(value: Any, urls: tuple[str, ...], at: Place, out: Problems) -> None:
+    """The value must be as one of these profiles says."""
+    context = out.context
+    if len(urls) > 1:
+        _conform_to_one(value, urls, at, out)
+        return
+    checks = {url: check for url in urls if (check := _check(url, at, out))}
+    for url, check in checks.items():
+        key = (id(value), url)
+        if key in context.active or len(context.active) > MOST_ACTIVE:
+            continue
+        context.spend()
+        context.active.add(key)
+        before, out.rule = out.rule, url.partition("|")[0]
+        try:
+            check(value, at, out)
+        finally:
+            out.rule = before
+            context.active.discard(key)
+
+
+def _conform_to_one(value: Any, urls: tuple[str, ...], at: Place, out: Problems) -> None:
+    unknown = Problems(out.context)
+    checks = {url: check for url in urls if (check := _check(url, at, unknown))}
+    if any(out.context.passes(value, url, check, at) for url, check in checks.items()):
+        return
+    if unknown.found:
+        out.found += unknown.found[:1]
+    else:
+        out.add("structure", f"{at[2]} is as none of its profiles say: {', '.join(urls[:10])}", at)
+
+
+def _check(url: str, at: Place, out: Problems) -> Check | None:
+    """The check of a profile; why there is none becomes a finding."""
+    if url.startswith(HL7) and "." not in url and url.removeprefix(HL7) in _TYPES:
+        return None  # the type itself, which is judged anyway
+    try:
+        check: Check | None = out.context.check(url)
+    except ProfileError as error:
+        out.add("exception", f"The profile {url} makes no sense: {str(error)[:500]}", at, rule=url)
+        return None
+    if check is None:
+        out.add("not-found", f"The profile {url} is not known here, so it is not judged", at, "warning", url)
+    return check
+
+
+def follow(value: Any, urls: tuple[str, ...], at: Place, out: Problems) -> None:
+    """What a Reference leads to, if it can be looked at, must be as one of the target profiles says."""
+    reference = value.get("reference") if type(value) is dict else None
+    target = out.context.target(reference, at) if type(reference) is str else None
+    if type(target) is not dict:
+        return
+    context, type_ = out.context, target.get("resourceType")
+    for url in urls:
+        if url.startswith(HL7) and url.removeprefix(HL7) in _TYPES:
+            if url.removeprefix(HL7) in load().bases(str(type_) if type_ in _TYPES else "Resource"):
+                return
+            continue
+        check = _check(url, at, out)
+        if check is None or len(context.active) > MOST_ACTIVE:
+            return
+        definition = context.definition(url)
+        if definition and definition.get("type") != type_:
+            continue
+        if context.passes(target, url, check, (0, None, type_)):
+            return
+    out.add(
+        "structure", f"{at[2]} leads to a resource that is as none of these say: {', '.join(urls[:10])}", at
+    )
+
+
+def reference_as(value: Any, asked: tuple[tuple[str, ...], str], at: Place, out: Problems) -> None:
+    """https://hl7.org/fhir/R4/elementdefinition-definitions.html#ElementDefinition.type.aggregation"""
+    reference = value.get("reference") if type(value) is dict else None
+    if type(reference) is not str:
+        return
+    ways, versioning = asked
+    if ways:
+        way = "contained" if reference.startswith("#") else "referenced"
+        if way == "referenced" and "bundled" in ways and "referenced" not in ways:
+            if not _is_bundled(reference, at, out):
+                out.add("structure", f"{at[2]} must lead to a resource in the same Bundle", at)
+        elif way not in ways and not (way == "referenced" and "bundled" in ways):
+            out.add("structure", f"{at[2]} must lead to a resource that is {' or '.join(ways)}", at)
+    has_version = "/_history/" in reference
+    if versioning == "specific" and not has_version and not reference.startswith("#"):
+        out.add("structure", f"{at[2]} must name a version", at)
+    elif versioning == "independent" and has_version:
+        out.add("structure", f"{at[2]} must not name a version", at)
+
+
+def _is_bundled(reference: str, at: Place, out: Problems) -> bool:
+    base = None
+    for resource, url in out.context.around(at):
+        if resource.get("resourceType") == "Bundle":
+            return out.context.entry(resource, reference, base) is not None
+        base = base or url
+    return True  # there is no Bundle around it that could hold it
+
+
+def fits(value: Any, pattern: Any) -> bool:
+    """https://hl7.org/fhir/R4/elementdefinition-definitions.html#ElementDefinition.pattern_x_"""
+    if isinstance(pattern, dict):
+        return isinstance(value, dict) and all(
+            name in value and fits(value[name], wanted) for name, wanted in pattern.items()
+        )
+    if isinstance(pattern, list):
+        return isinstance(value, list) and all(any(fits(one, wanted) for one in value) for wanted in pattern)
+    return bool(value == pattern)
+
+
+def chosen(value: Mapping[str, Any], choices: Mapping[str, tuple[str, str]]) -> tuple[Any, Any, Any]:
+    """The value of a choice element, its type, and what a path calls it; three times None without one."""
+    for name, child in value.items():
+        if name in choices and child is not None:
+            return (child, *choices[name])
+    return None, None, None
+
+
+def has_choice(value: Mapping[str, Any], choices: Mapping[str, Any]) -> bool:
+    return any(name in choices or (name[:1] == "_" and name[1:] in choices) for name in value)
+
+
+def beyond(value: Any, limit: Any, lower: bool) -> bool:
+    """Whether a value is beyond minValue or maxValue; values that cannot be compared are not."""
+    wanted = limit.value
+    if isinstance(value, dict) and isinstance(wanted, dict):
+        value, wanted = comparable(value, wanted)
+    numbers = (int, Decimal)
+    if isinstance(value, numbers) and isinstance(wanted, numbers):
+        return value < wanted if lower else value > wanted
+    if isinstance(value, str) and isinstance(wanted, str):
+        one, other = _moment(value), _moment(wanted)
+        if one is None or other is None or (one.tzinfo is None) != (other.tzinfo is None):
+            return False
+        return one < other if lower else one > other
+    return False
+
+
+def comparable(quantity: Mapping[str, Any], limit: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The numbers of two quantities in the same unit; None and None where there is none."""
+    value, wanted = quantity.get("value"), limit.get("value")
+    if all(quantity.get(name) == limit.get(name) for name in ("system", "code")):
+        return value, wanted
+    units = quantity.get("code"), limit.get("code")
+    numbers = isinstance(value, int | Decimal) and isinstance(wanted, int | Decimal)
+    if quantity.get("system") == limit.get("system") == UCUM and numbers and all(units):
+        with suppress(ucum.UnitError):
+            return ucum.convert(Decimal(str(value)), str(units[0]), str(units[1])), wanted
+    return None, None
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        padded = text + "-01-01"[len(text) - 4 :] if len(text) in (4, 7) else text
+        moment = datetime.fromisoformat(padded)
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else moment
+
+
+def bound_by(value: Any, binding: Binding, at: Place, out: Problems) -> None:
+    """https://hl7.org/fhir/R4/terminologies.html#strength"""
+    inside_ = is_member(value, binding.value_set, out)
+    if inside_ is None or inside_:
+        return
+    url = binding.value_set.partition("|")[0]
+    severity = {"required": "error", "extensible": "warning"}.get(binding.strength, "information")
+    what = "must be" if binding.strength == "required" else "should be"
+    out.add("code-invalid", f"{at[2]} {what} from the value set {url} ({binding.strength})", at, severity)
+
+
+def is_member(value: Any, value_set: str, out: Problems) -> bool | None:
+    """Whether a code, Coding, CodeableConcept or Quantity is in a value set; None: cannot be known."""
+    member = out.context.member
+    if type(value) is str:
+        answer: bool | None = member(value_set, None, value)
+        return answer
+    if type(value) is not dict:
+        return None
+    codings = value["coding"] if type(value.get("coding")) is list else [value]
+    if codings == [value] and ("text" in value or "reference" in value):
+        return False if "text" in value else None
+    answers = [_coding_member(coding, value_set, member) for coding in codings if type(coding) is dict]
+    if True in answers:
+        return True
+    return None if None in answers or not answers else False
+
+
+def _coding_member(coding: Mapping[str, Any], value_set: str, member: Any) -> bool | None:
+    system, code = coding.get("system"), coding.get("code")
+    if type(code) is not str:
+        return False
+    answer: bool | None = member(value_set, system if type(system) is str else "", code)
+    return answer
+
+
+def any_equal(found: list[Reached], wanted: Any) -> bool:
+    return any(value == wanted for value, _, _ in found)
+
+
+def any_fits(found: list[Reached], wanted: Any) -> bool:
+    return any(fits(value, wanted) for value, _, _ in found)
+
+
+def any_member(found: list[Reached], value_set: str, out: Problems) -> bool:
+    return any(is_member(value, value_set, out) for value, _, _ in found)
+
+
+def any_type(found: list[Reached], types: frozenset[str]) -> bool:
+    return any(
+        type_ in types if type_ else type(value) is not dict or _resource_type(value) in types | {None}
+        for value, type_, _ in found
+    )
+
+
+def _resource_type(value: Mapping[str, Any]) -> Any:
+    return value.get("resourceType")
+
+
+def any_conforms(found: list[Reached], urls: tuple[str, ...], out: Problems) -> bool:
+    for value, _, at in found:
+        for url in urls:
+            name = url.removeprefix(HL7)
+            if name in _TYPES:
+                if type(value) is dict and value.get("resourceType") == name:
+                    return True
+            elif (
+                (check := _check(url, at, out))
+                and _is_of(value, url, out)
+                and out.context.passes(value, url, check, at)
+            ):
+                return True
+    return False
+
+
+def _is_of(value: Any, url: str, out: Problems) -> bool:
+    """Whether a resource is of the type that the profile is of."""
+    definition = out.context.definition(url)
+    name = value.get("resourceType") if type(value) is dict else None
+    return not (name and definition) or definition.get("type") == name
+
+
+def any_passes(found: list[Reached], check: Check, name: str, out: Problems) -> bool:
+    return any(out.context.passes(value, name, check, at) for value, _, at in found)
+
+
+def invariant(value: Any, rule: Rule, at: Place, out: Problems) -> None:
+    """An invariant of a profile: told, as it cannot be judged yet."""
+    text = f"The invariant {rule.key} of {rule.profile} is not judged"
+    out.add("not-supported", text, at, "information", f"{rule.profile}#{rule.key}")
+
+
+_TYPES = load().types
+_NAMES: dict[str, Any] = {
+    "fits": fits,
+    "bound_by": bound_by,
+    "beyond": beyond,
+    "target": target,
+    "follow": follow,
+    "reference_as": reference_as,
+    "conform": conform,
+    "invariant": invariant,
+    "chosen": chosen,
+    "has_choice": has_choice,
+    "reach": reach,
+    "any_equal": any_equal,
+    "any_fits": any_fits,
+    "any_member": any_member,
+    "any_type": any_type,
+    "any_conforms": any_conforms,
+    "any_passes": any_passes,
+}
+__all__ = ["Profiles", "conform", "inside"]

@@ -1,0 +1,394 @@
+"""A profile as a tree of what it asks beyond its type: differentials merged over the chain of profiles.
+
+https://hl7.org/fhir/R4/profiling.html, https://hl7.org/fhir/R4/elementdefinition.html. What the type itself
+asks is judged by the type's own check, so the tree holds only the elements that some differential names.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from profiles.definitions import Definitions, Element
+
+Resource = dict[str, Any]
+Resolve = Callable[[str], Resource | None]  # canonical -> StructureDefinition
+HL7 = "http://hl7.org/fhir/StructureDefinition/"
+DEEPEST_CHAIN = 50
+MOST_ELEMENTS = 20_000
+_STRENGTHS = ("example", "preferred", "extensible", "required")
+_SYSTEM = "http://hl7.org/fhirpath/System."
+
+
+class ProfileError(Exception):
+    """A StructureDefinition that makes no sense: `problems` are (what is wrong, the element's id)."""
+
+    def __init__(self, problems: list[tuple[str, str]]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(f"{where}: {said}" if where else said for said, where in problems))
+
+
+@dataclass(slots=True)
+class Node:
+    """An element that a differential constrains, or a slice of one.
+
+    `element` is its base definition (None at the root), `facts` what the differentials say of it together,
+    in ElementDefinition's own words. `children` go by the element's name without [x].
+    """
+
+    id: str
+    name: str
+    element: Element | None
+    facts: Resource = field(default_factory=dict)
+    children: dict[str, Node] = field(default_factory=dict)
+    slices: dict[str, Node] = field(default_factory=dict)
+    sliced: Node | None = None
+
+    @property
+    def types(self) -> list[Resource]:
+        """The types it may have, as ElementDefinition.type; those of the base where no profile says."""
+        given: list[Resource] | None = self.facts.get("type")
+        if given is not None:
+            return given
+        if self.sliced is not None:
+            return self.sliced.types
+        types = self.element.types if self.element else ()
+        return [{"code": t.code, "targetProfile": [HL7 + name for name in t.targets]} for t in types]
+
+    @property
+    def codes(self) -> list[str]:
+        return [code(type_) for type_ in self.types]
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it is an array in JSON."""
+        return self.element is not None and self.element.max is None
+
+    def walk(self) -> Iterator[Node]:
+        yield self
+        for child in (*self.children.values(), *self.slices.values()):
+            yield from child.walk()
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a StructureDefinition says; `lineage` is its own canonical and those that it derives from."""
+
+    url: str
+    version: str | None
+    type: str
+    lineage: tuple[str, ...]
+    root: Node
+    definition: Resource
+
+
+def code(type_: Mapping[str, Any]) -> str:
+    """The name of a type: what R4 writes as a System type is the FHIR type of the same name."""
+    name: str = type_.get("code", "")
+    return name.removeprefix(_SYSTEM).lower() if name.startswith(_SYSTEM) else name.removeprefix(HL7)
+
+
+def value_of(facts: Mapping[str, Any], kind: str) -> Any:
+    """The fixed[x], pattern[x], minValue[x] or maxValue[x] of an element; None if it has none."""
+    for name, value in facts.items():
+        if name.startswith(kind) and name[len(kind) :][:1].isupper():
+            return value
+    return None
+
+
+def read_profile(definition: Resource, resolve: Resolve, definitions: Definitions) -> Profile:
+    """The tree of a StructureDefinition with derivation constraint; ProfileError with all reasons."""
+    return _read(definition, resolve, definitions, ())
+
+
+def _read(
+    definition: Resource, resolve: Resolve, definitions: Definitions, below: tuple[str, ...]
+) -> Profile:
+    url, type_, base = (definition.get(key) for key in ("url", "type", "baseDefinition"))
+    if not isinstance(type_, str) or type_ not in definitions.types:
+        raise ProfileError([("type is not the name of an R4 type", "")])
+    if url in below or len(below) > DEEPEST_CHAIN:
+        raise ProfileError([("The profile derives from itself", "")])
+    if not isinstance(base, str):
+        raise ProfileError([("A profile needs a baseDefinition", "")])
+    name = base.partition("|")[0].removeprefix(HL7)
+    if name in definitions.types and resolve(base) is None:
+        parent = None
+        if name not in definitions.bases(type_):
+            raise ProfileError([(f"{type_} is not a kind of {name}", "")])
+    else:
+        found = resolve(base)
+        if found is None:
+            raise ProfileError([(f"The base definition {base} is not known here", "")])
+        parent = _read(found, resolve, definitions, (*below, str(url)))
+        if parent.type != type_:
+            raise ProfileError([(f"The profile is of {type_} and its base of {parent.type}", "")])
+    root = copy.deepcopy(parent.root) if parent else Node(type_, type_, None, {"type": [{"code": type_}]})
+    merge = _Merge(root, str(url), resolve, definitions)
+    elements = definition.get("differential", {}).get("element") or _from_snapshot(definition)
+    merge.elements(elements)
+    if merge.problems:
+        raise ProfileError(merge.problems)
+    lineage = (str(url), *(parent.lineage if parent else ()))
+    return Profile(str(url), definition.get("version"), type_, lineage, root, definition)
+
+
+def _from_snapshot(definition: Resource) -> list[Resource]:
+    """A profile without a differential: its snapshot says the same, and more."""
+    elements: list[Resource] = definition.get("snapshot", {}).get("element", [])
+    return elements
+
+
+class _Merge:
+    """Applies the elements of one differential to the tree of the base, collecting what does not fit."""
+
+    def __init__(self, root: Node, url: str, resolve: Resolve, definitions: Definitions) -> None:
+        self.root = root
+        self.url = url
+        self.resolve = resolve
+        self.definitions = definitions
+        self.problems: list[tuple[str, str]] = []
+        self.slices: dict[str, str] = {}  # path -> the slice last named at it, for elements without ids
+
+    def elements(self, elements: list[Resource]) -> None:
+        if len(elements) > MOST_ELEMENTS:
+            raise ProfileError([(f"A profile may have {MOST_ELEMENTS} elements", "")])
+        for element in elements:
+            path, id_ = element.get("path", ""), element.get("id", "")
+            try:
+                node = self.find(element)
+            except LookupError as error:
+                self.problems.append((str(error.args[0]), id_ or path))
+                continue
+            self.merge(node, element, id_ or path)
+        for node in self.root.walk():
+            self.check_slices(node)
+
+    # Which node an element is about.
+
+    def find(self, element: Resource) -> Node:
+        names = self.steps(element)
+        if names[0][0] != self.root.name:
+            raise LookupError(f"The path must start with {self.root.name}")
+        node = self.root
+        for name, slice_ in names[1:]:
+            node = self.child(node, name)
+            if slice_ and self.is_sliced(node, element):
+                node = self.slice(node, slice_)
+        return node
+
+    @staticmethod
+    def is_sliced(node: Node, element: Resource) -> bool:
+        """Old profiles give names to elements that occur once and are not sliced at all."""
+        single = node.element is not None and node.element.max == 1 and not node.element.choice
+        return not single or "slicing" in node.facts or bool(node.slices)
+
+    def steps(self, element: Resource) -> list[tuple[str, str]]:
+        """(name, slice or "") of each step, from the id where it goes with the path, else from the order."""
+        path: str = element.get("path", "")
+        names = path.split(".")
+        ids = [part.partition(":") for part in str(element.get("id", "")).split(".")]
+        own: str = element.get("sliceName", "")
+        if len(ids) == len(names) and all(_same(i[0], n) for i, n in zip(ids, names, strict=True)):
+            steps = [(n, i[2]) for i, n in zip(ids, names, strict=True)]
+            if own and not steps[-1][1]:
+                steps[-1] = (steps[-1][0], own)
+            return steps
+        for known in [p for p in self.slices if p == path or p.startswith(path + ".")]:
+            del self.slices[known]
+        if own:
+            self.slices[path] = own
+        paths = [".".join(names[: n + 1]) for n in range(len(names))]
+        return [(name, self.slices.get(at, "")) for name, at in zip(names, paths, strict=True)]
+
+    def child(self, node: Node, name: str) -> Node:
+        short = name.removesuffix("[x]")
+        if short in node.children:
+            return node.children[short]
+        element, property_ = self.element(node, short)
+        if element is None:
+            raise LookupError(f"{short} is not an element of {node.id}")
+        found = node.children.get(element.name)
+        if found is None:
+            shown = element.name + "[x]" * element.choice
+            found = node.children[element.name] = Node(f"{node.id}.{shown}", element.name, element)
+            if node.sliced is not None and element.name in node.sliced.children:
+                # A profile may have said of all items what holds in this slice as well.
+                found.facts = copy.deepcopy(
+                    {k: v for k, v in node.sliced.children[element.name].facts.items() if k == "slicing"}
+                )
+        return self.slice(found, property_) if property_ else found
+
+    def element(self, node: Node, name: str) -> tuple[Element | None, str]:
+        """The base definition of a child, and "valueQuantity" where the name is one type of a choice."""
+        for type_ in node.codes:
+            if type_ not in self.definitions.types:
+                continue
+            elements = self.definitions.types[type_].elements
+            if name in elements:
+                return elements[name], ""
+            for element in elements.values():
+                if element.choice and name in element.properties:
+                    return element, name
+        return None, ""
+
+    def slice(self, node: Node, name: str) -> Node:
+        """The slice of an element, made if it is new; "a/b" is the slice b of the slice a."""
+        if name in node.slices:
+            return node.slices[name]
+        parent, _, _ = name.rpartition("/")
+        if parent:
+            return self._slice(self.slice(node, parent), name)
+        return self._slice(node, name)
+
+    def _slice(self, node: Node, name: str) -> Node:
+        found = node.slices.get(name)
+        if found is None:
+            base_id = node.id.rpartition(":")[0] if node.sliced else node.id
+            found = node.slices[name] = Node(f"{base_id}:{name}", node.name, node.element, sliced=node)
+            found.facts["min"] = 0
+            if node.element and node.element.choice and name in node.element.properties:
+                type_ = node.element.properties[name]
+                found.facts["type"] = [given for given in node.types if code(given) == type_.code] or [
+                    {"code": type_.code}
+                ]
+        return found
+
+    # What an element says.
+
+    def merge(self, node: Node, element: Resource, where: str) -> None:
+        for name, value in element.items():
+            if name in ("min", "max", "type", "binding", "constraint", "slicing", "maxLength"):
+                said = getattr(self, name)(node, value)
+            elif name.startswith(("fixed", "pattern")):
+                said = self.value(node, name, value)
+            elif name.startswith(("minValue", "maxValue")):
+                node.facts[name] = value
+                continue
+            else:
+                continue
+            if said:
+                self.problems.append((said, where))
+
+    def min(self, node: Node, value: int) -> str:
+        base = 0 if node.sliced else (node.element.min if node.element else 0)
+        known = max(base, node.facts.get("min", 0))
+        node.facts["min"] = max(value, known)
+        if value < known and node.element is not None:
+            return f"min {value} is less than the {known} of the base"
+        return ""
+
+    def max(self, node: Node, value: str) -> str:
+        base = node.element.max if node.element else None
+        known = node.facts.get("max", base)
+        wanted = None if value == "*" else int(value) if value.isdigit() else -1
+        if wanted == -1:
+            return "max is neither a number nor *"
+        if known is not None and (wanted is None or wanted > known):
+            node.facts["max"] = known
+            return "" if node.element is None else f"max {value} is more than the {known} of the base"
+        node.facts["max"] = wanted
+        return ""
+
+    def type(self, node: Node, value: list[Resource]) -> str:
+        if node.element is None:
+            return ""
+        allowed = node.codes
+        for type_ in value:
+            name = code(type_)
+            if name not in allowed and not self.is_kind(name, allowed) and not self.is_backbone(node, name):
+                return f"The type {name} is none of the base: {', '.join(allowed[:20])}"
+        if self.is_backbone(node, code(value[0])) if value else True:
+            return ""
+        known = {code(t): t for t in node.types}
+        node.facts["type"] = [_narrowed(t, known.get(code(t))) for t in value]
+        return ""
+
+    def is_kind(self, name: str, allowed: list[str]) -> bool:
+        if name not in self.definitions.types:
+            return False
+        return not set(self.definitions.bases(name)).isdisjoint(allowed)
+
+    def is_backbone(self, node: Node, name: str) -> bool:
+        """Profiles repeat BackboneElement for what the table calls Observation.component."""
+        return name in ("BackboneElement", "Element") and any("." in known for known in node.codes)
+
+    def value(self, node: Node, name: str, value: Any) -> str:
+        known = value_of(node.facts, "fixed")
+        if name.startswith("fixed") and known is not None and known != value:
+            return "The fixed value differs from that of the base"
+        if name.startswith("pattern") and (before := value_of(node.facts, "pattern")) is not None:
+            node.facts.setdefault("patterns", []).append(before)
+            node.facts = {k: v for k, v in node.facts.items() if not _is_value(k, "pattern")}
+        node.facts[name] = value
+        return ""
+
+    def binding(self, node: Node, value: Resource) -> str:
+        known = node.facts.get("binding", {}).get("strength")
+        if known is None and node.element and node.element.binding:
+            known = node.element.binding.strength
+        strength = value.get("strength", "example")
+        if strength not in _STRENGTHS:
+            return "The strength of the binding is none of required, extensible, preferred, example"
+        if known in _STRENGTHS and _STRENGTHS.index(strength) < _STRENGTHS.index(known):
+            return f"The binding is {strength}, and {known} in the base"
+        if value.get("valueSet") or strength == "required":
+            node.facts["binding"] = value
+        return ""
+
+    def constraint(self, node: Node, value: list[Resource]) -> str:
+        known = {item["key"]: item for item in node.facts.get("constraint", [])}
+        for item in value:
+            if item.get("expression") and item.get("source", self.url) in (self.url, None):
+                known[item["key"]] = {**item, "profile": self.url}
+        node.facts["constraint"] = list(known.values())
+        return ""
+
+    def slicing(self, node: Node, value: Resource) -> str:
+        known = node.facts.get("slicing")
+        merged = {**(known or {}), **value}
+        if known and not value.get("discriminator"):
+            merged["discriminator"] = known.get("discriminator", [])
+        node.facts["slicing"] = merged
+        if known and known.get("rules") == "closed" and value.get("rules") in ("open", "openAtEnd"):
+            merged["rules"] = "closed"
+            return "The slicing is closed in the base and cannot be opened"
+        return ""
+
+    def maxLength(self, node: Node, value: int) -> str:
+        known = node.facts.get("maxLength")
+        node.facts["maxLength"] = value if known is None else min(known, value)
+        return f"maxLength {value} is more than the {known} of the base" if known and value > known else ""
+
+    def check_slices(self, node: Node) -> None:
+        limit = node.facts.get("max", node.element.max if node.element else None)
+        needed = sum(slice_.facts.get("min", 0) for slice_ in node.slices.values())
+        if limit is not None and needed > limit and not node.sliced:
+            self.problems.append((f"The slices need {needed} together, and max is {limit}", node.id))
+        lowest, highest = node.facts.get("min", 0), node.facts.get("max", limit)
+        if highest is not None and lowest > highest:
+            self.problems.append((f"min {lowest} is more than max {highest}", node.id))
+
+
+def _same(of_id: str, of_path: str) -> bool:
+    return of_id == of_path or of_id.removesuffix("[x]") == of_path.removesuffix("[x]")
+
+
+def _is_value(name: str, kind: str) -> bool:
+    return name.startswith(kind) and name[len(kind) :][:1].isupper()
+
+
+def _narrowed(type_: Resource, known: Resource | None) -> Resource:
+    """The type of a differential with what the base says where it says nothing itself."""
+    kept = {
+        k: v
+        for k, v in type_.items()
+        if k in ("code", "profile", "targetProfile", "aggregation", "versioning")
+    }
+    if known:
+        for name in ("profile", "targetProfile", "aggregation", "versioning"):
+            if name in known and name not in kept:
+                kept[name] = known[name]
+    return kept

@@ -1,0 +1,552 @@
+"""Profiles compiled from StructureDefinitions: each facet of ElementDefinition, slicing, chains of profiles."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from profiles.conformance import Profiles
+from profiles.context import Context
+from profiles.differential import ProfileError
+from profiles.validation import validate_thoroughly
+
+URL = "https://example.org/fhir/StructureDefinition/"
+HL7 = "http://hl7.org/fhir/StructureDefinition/"
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def definition(elements, type_="Patient", name="p", base=None, **more):
+    """A StructureDefinition whose differential has these elements, {path or id: facts}."""
+    listed = [
+        {"id": id_, "path": ".".join(part.partition(":")[0] for part in id_.split(".")), **facts}
+        for id_, facts in elements.items()
+    ]
+    return {
+        "resourceType": "StructureDefinition",
+        "url": URL + name,
+        "name": name,
+        "status": "active",
+        "kind": "resource",
+        "abstract": False,
+        "type": type_,
+        "baseDefinition": base or HL7 + type_,
+        "derivation": "constraint",
+        "differential": {"element": listed},
+    } | more
+
+
+def judge(resource, *definitions, member=lambda *_: None, known=lambda *_: None):
+    """What is said of a resource that must be as the first definition says: (severity, code, expression)."""
+    profiles = Profiles({d["url"]: d for d in definitions})
+    context = Context(
+        resource, check=profiles.check, definition=profiles.definition, member=member, known=known
+    )
+    found = validate_thoroughly(context, [definitions[0]["url"]])
+    return [(p.severity, p.code, p.expression) for p in found]
+
+
+def errors(*arguments, **more):
+    return [(code, where) for severity, code, where in judge(*arguments, **more) if severity == "error"]
+
+
+def patient(**more):
+    return {"resourceType": "Patient", "id": "a"} | more
+
+
+OFFICIAL = {"use": "official", "family": "Berg"}
+
+FACETS = {
+    "min of an element that occurs once": (
+        {"Patient.birthDate": {"min": 1}},
+        patient(birthDate="1950-01-01"),
+        patient(),
+        ("required", "Patient.birthDate"),
+    ),
+    "min of a primitive is met by its extensions": (
+        {"Patient.birthDate": {"min": 1}},
+        patient(_birthDate={"extension": [{"url": "https://a.example/x", "valueCode": "unknown"}]}),
+        patient(),
+        ("required", "Patient.birthDate"),
+    ),
+    "min of a list": (
+        {"Patient.name": {"min": 2}},
+        patient(name=[OFFICIAL, OFFICIAL]),
+        patient(name=[OFFICIAL]),
+        ("structure", "Patient.name"),
+    ),
+    "max of a list": (
+        {"Patient.name": {"max": "1"}},
+        patient(name=[OFFICIAL]),
+        patient(name=[OFFICIAL, OFFICIAL]),
+        ("structure", "Patient.name"),
+    ),
+    "an element that may not be given": (
+        {"Patient.photo": {"max": "0"}},
+        patient(),
+        patient(photo=[{"url": "http://a.example/b"}]),
+        ("structure", "Patient.photo"),
+    ),
+    "a fixed value": (
+        {"Patient.gender": {"fixedCode": "female"}},
+        patient(gender="female"),
+        patient(gender="male"),
+        ("value", "Patient.gender"),
+    ),
+    "a fixed value says all there may be": (
+        {"Patient.maritalStatus": {"fixedCodeableConcept": {"text": "gift"}}},
+        patient(maritalStatus={"text": "gift"}),
+        patient(maritalStatus={"text": "gift", "id": "x"}),
+        ("value", "Patient.maritalStatus"),
+    ),
+    "a pattern says what there must be at least": (
+        {"Patient.name": {"patternHumanName": {"use": "official", "given": ["Kari"]}}},
+        patient(name=[{"use": "official", "given": ["Anne", "Kari"], "family": "Berg"}]),
+        patient(name=[{"use": "official", "given": ["Anne"]}]),
+        ("value", "Patient.name[0]"),
+    ),
+    "maxLength": (
+        {"Patient.name.family": {"maxLength": 4}},
+        patient(name=[{"family": "Berg"}]),
+        patient(name=[{"family": "Berge"}]),
+        ("too-long", "Patient.name[0].family"),
+    ),
+    "minValue of a date": (
+        {"Patient.birthDate": {"minValueDate": "1900-01-01"}},
+        patient(birthDate="1900-01-01"),
+        patient(birthDate="1899-12-31"),
+        ("invalid", "Patient.birthDate"),
+    ),
+    "maxValue of a number": (
+        {"Patient.multipleBirth[x]": {"type": [{"code": "integer"}], "maxValueInteger": 3}},
+        patient(multipleBirthInteger=3),
+        patient(multipleBirthInteger=4),
+        ("invalid", "Patient.multipleBirth.ofType(integer)"),
+    ),
+    "the types of a choice": (
+        {"Patient.deceased[x]": {"type": [{"code": "boolean"}]}},
+        patient(deceasedBoolean=False),
+        patient(deceasedDateTime="2020"),
+        ("structure", "Patient.deceased.ofType(dateTime)"),
+    ),
+    "a choice that must be there": (
+        {"Patient.deceased[x]": {"min": 1}},
+        patient(deceasedBoolean=False),
+        patient(),
+        ("required", "Patient.deceased"),
+    ),
+    "a type of a choice by its short name": (
+        {"Patient.deceasedDateTime": {"fixedDateTime": "2020"}},
+        patient(deceasedDateTime="2020"),
+        patient(deceasedDateTime="2021"),
+        ("value", "Patient.deceased.ofType(dateTime)"),
+    ),
+    "the targets of a reference": (
+        {
+            "Patient.generalPractitioner": {
+                "type": [{"code": "Reference", "targetProfile": [HL7 + "Practitioner"]}]
+            }
+        },
+        patient(generalPractitioner=[{"reference": "Practitioner/1"}]),
+        patient(generalPractitioner=[{"reference": "Organization/1"}]),
+        ("structure", "Patient.generalPractitioner[0]"),
+    ),
+    "aggregation: contained only": (
+        {"Patient.managingOrganization": {"type": [{"code": "Reference", "aggregation": ["contained"]}]}},
+        patient(
+            contained=[{"resourceType": "Organization", "id": "o", "name": "o"}],
+            managingOrganization={"reference": "#o"},
+        ),
+        patient(managingOrganization={"reference": "Organization/o"}),
+        ("structure", "Patient.managingOrganization"),
+    ),
+    "versioning: a version must be named": (
+        {"Patient.managingOrganization": {"type": [{"code": "Reference", "versioning": "specific"}]}},
+        patient(managingOrganization={"reference": "Organization/o/_history/1"}),
+        patient(managingOrganization={"reference": "Organization/o"}),
+        ("structure", "Patient.managingOrganization"),
+    ),
+    "an extension of a primitive": (
+        {"Patient.birthDate.extension": {"min": 1}},
+        patient(
+            birthDate="1950-01-01",
+            _birthDate={"extension": [{"url": "https://a.example/x", "valueCode": "b"}]},
+        ),
+        patient(birthDate="1950-01-01"),
+        ("required", "Patient.birthDate.extension"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FACETS)
+def test_a_facet_accepts_what_it_allows_and_refuses_the_rest(name):
+    elements, good, bad, expected = FACETS[name]
+    assert errors(good, definition(elements)) == []
+    assert errors(bad, definition(elements)) == [expected]
+
+
+BINDING = {"valueSet": "https://example.org/fhir/ValueSet/v"}
+
+
+@pytest.mark.parametrize(
+    ("strength", "severity"),
+    [("required", "error"), ("extensible", "warning"), ("preferred", "information")],
+)
+def test_a_binding_is_as_severe_as_its_strength(strength, severity):
+    profile = definition({"Patient.communication.language": {"binding": {"strength": strength, **BINDING}}})
+
+    def member(value_set, system, code):
+        return (system, code) == ("s:1", "a") if value_set == BINDING["valueSet"] else None
+
+    good, bad = ({"coding": [{"system": "s:1", "code": code}]} for code in "ab")
+    good, bad = (patient(communication=[{"language": language}]) for language in (good, bad))
+    assert judge(good, profile, member=member) == []
+    where = "Patient.communication[0].language"
+    assert judge(bad, profile, member=member) == [(severity, "code-invalid", where)]
+    assert judge(bad, profile) == []  # nobody knows the value set
+
+
+# Slicing
+
+
+def sliced(path, discriminator, slices, rules="open", **more):
+    """Elements that slice `path`: slices {name: (facts, {child: facts})}."""
+    elements = {path: {"slicing": {"discriminator": [discriminator], "rules": rules, **more}}}
+    for name, (facts, children) in slices.items():
+        elements[f"{path}:{name}"] = {"sliceName": name, **facts}
+        elements |= {f"{path}:{name}.{child}": of_child for child, of_child in children.items()}
+    return elements
+
+
+BY_USE = {"type": "value", "path": "use"}
+HOME = ({"min": 1, "max": "1"}, {"use": {"fixedCode": "home"}, "value": {"min": 1}})
+WORK = ({"max": "1"}, {"use": {"fixedCode": "work"}})
+
+
+def telecom(*uses):
+    return patient(telecom=[{"use": use, "system": "phone", "value": "1"} for use in uses])
+
+
+def test_slices_count_and_constrain_their_items():
+    profile = definition(sliced("Patient.telecom", BY_USE, {"home": HOME, "work": WORK}))
+    assert errors(telecom("home", "work", "mobile"), profile) == []
+    assert errors(telecom("work"), profile) == [("structure", "Patient")]
+    assert errors(telecom("home", "home"), profile) == [("structure", "Patient")]
+    no_value = patient(telecom=[{"use": "home", "system": "phone"}])
+    assert errors(no_value, profile) == [("required", "Patient.telecom[0].value")]
+
+
+def test_closed_slicing_allows_no_others():
+    profile = definition(sliced("Patient.telecom", BY_USE, {"home": HOME}, "closed"))
+    assert errors(telecom("home"), profile) == []
+    assert errors(telecom("home", "mobile"), profile) == [("structure", "Patient.telecom[1]")]
+
+
+def test_open_at_end_wants_the_others_last():
+    profile = definition(sliced("Patient.telecom", BY_USE, {"home": HOME, "work": WORK}, "openAtEnd"))
+    assert errors(telecom("home", "work", "mobile"), profile) == []
+    assert errors(telecom("home", "mobile", "work"), profile) == [("structure", "Patient.telecom[2]")]
+
+
+def test_ordered_slices_come_in_their_order():
+    profile = definition(sliced("Patient.telecom", BY_USE, {"home": HOME, "work": WORK}, ordered=True))
+    assert errors(telecom("home", "work"), profile) == []
+    assert errors(telecom("work", "home"), profile) == [("structure", "Patient.telecom[1]")]
+
+
+def test_a_slice_may_be_sliced_again():
+    elements = sliced("Patient.telecom", BY_USE, {"home": ({}, {"use": {"fixedCode": "home"}})})
+    elements["Patient.telecom:home"]["slicing"] = {
+        "discriminator": [{"type": "value", "path": "system"}],
+        "rules": "closed",
+    }
+    elements["Patient.telecom:home/mail"] = {"sliceName": "home/mail", "min": 1}
+    elements["Patient.telecom:home/mail.system"] = {"fixedCode": "email"}
+    profile = definition(elements)
+    mail, phone = ({"use": "home", "system": system, "value": "1"} for system in ("email", "phone"))
+    assert errors(patient(telecom=[mail]), profile) == []
+    assert errors(patient(telecom=[mail, phone]), profile) == [("structure", "Patient.telecom[1]")]
+    assert errors(patient(telecom=[]) | {"telecom": [{**mail, "use": "work"}]}, profile) == [
+        ("structure", "Patient")
+    ]
+
+
+DISCRIMINATED = {
+    "a pattern": ({"type": "pattern", "path": "$this"}, ({"patternContactPoint": {"use": "home"}}, {})),
+    "the fixed value of the whole": ({"type": "value", "path": "use"}, ({"patternContactPoint": {"use": "home"}}, {})),
+    "that something is there": ({"type": "exists", "path": "rank"}, ({}, {"rank": {"min": 1}})),
+    "that something is not there": ({"type": "exists", "path": "period"}, ({}, {"period": {"max": "0"}})),
+    "a required value set": (
+        {"type": "value", "path": "use"},
+        ({}, {"use": {"binding": {"strength": "required", **BINDING}}}),
+    ),
+    "the place": ({"type": "position", "path": "$this"}, ({}, {})),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DISCRIMINATED)
+def test_an_item_is_told_by(name):
+    discriminator, (facts, children) = DISCRIMINATED[name]
+    profile = definition(sliced("Patient.telecom", discriminator, {"it": ({"max": "1", **facts}, children)}))
+
+    def member(value_set, system, code):
+        return code == "home" if value_set == BINDING["valueSet"] else None
+
+    it = {"use": "home", "system": "phone", "value": "1", "rank": 1}
+    other = {"use": "work", "system": "phone", "value": "1", "period": {"start": "2020"}}
+    assert errors(patient(telecom=[it, other]), profile, member=member) == []
+    found = errors(patient(telecom=[it, copy.deepcopy(it)]), profile, member=member)
+    assert found == ([] if name == "the place" else [("structure", "Patient")])
+
+
+def test_entries_are_told_by_the_type_of_their_resource():
+    discriminator = {"type": "type", "path": "resource"}
+    slices = {"patient": ({"min": 1, "max": "1"}, {"resource": {"type": [{"code": "Patient"}]}})}
+    profile = definition(sliced("Bundle.entry", discriminator, slices), "Bundle")
+
+    def bundle(*types):
+        return {
+            "resourceType": "Bundle",
+            "type": "collection",
+            "entry": [{"resource": {"resourceType": type_}} for type_ in types],
+        }
+
+    assert errors(bundle("Basic", "Patient"), profile)[-1:] != [("structure", "Bundle")]
+    assert ("structure", "Bundle") in errors(bundle("Basic"), profile)
+    assert ("structure", "Bundle") in errors(bundle("Patient", "Patient"), profile)
+
+
+def test_entries_are_told_by_a_profile():
+    named = definition({"Patient.name": {"min": 1}}, name="named")
+    discriminator = {"type": "profile", "path": "resource"}
+    of_named = {"resource": {"type": [{"code": "Patient", "profile": [named["url"]]}]}}
+    profile = definition(sliced("Bundle.entry", discriminator, {"n": ({"min": 1}, of_named)}), "Bundle")
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": patient()}]}
+    assert ("structure", "Bundle") in errors(bundle, profile, named)
+    bundle["entry"][0]["resource"]["name"] = [OFFICIAL]
+    assert errors(bundle, profile, named) == []
+
+
+def test_items_are_told_by_what_they_refer_to():
+    discriminator = {"type": "type", "path": "resolve()"}
+    doctor = {"type": [{"code": "Reference", "targetProfile": [HL7 + "Practitioner"]}], "max": "1"}
+    profile = definition(sliced("Patient.generalPractitioner", discriminator, {"doctor": (doctor, {})}))
+    people = [{"resourceType": "Practitioner", "id": id_} for id_ in ("a", "b")]
+    place = {"resourceType": "Organization", "id": "c", "name": "c"}
+    good = patient(
+        contained=[people[0], place], generalPractitioner=[{"reference": "#a"}, {"reference": "#c"}]
+    )
+    bad = patient(contained=people, generalPractitioner=[{"reference": "#a"}, {"reference": "#b"}])
+    assert errors(good, profile) == []
+    assert errors(bad, profile) == [("structure", "Patient")]
+
+
+# Extensions and other profiles
+
+
+EXTENSION = definition(
+    {
+        "Extension.url": {"fixedUri": URL + "shoe"},
+        "Extension.value[x]": {"min": 1, "type": [{"code": "integer"}]},
+    },
+    "Extension",
+    "shoe",
+    context=[{"type": "element", "expression": "Patient"}],
+)
+
+
+def test_an_extension_is_held_to_its_definition():
+    profile = definition(
+        {
+            "Patient.extension:shoe": {
+                "sliceName": "shoe",
+                "min": 1,
+                "type": [{"code": "Extension", "profile": [URL + "shoe"]}],
+            }
+        }
+    )
+    good = patient(extension=[{"url": URL + "shoe", "valueInteger": 42}])
+    assert errors(good, profile, EXTENSION) == []
+    assert errors(patient(), profile, EXTENSION) == [("structure", "Patient")]
+    bad = patient(extension=[{"url": URL + "shoe", "valueString": "42"}])
+    assert ("structure", "Patient.extension[0].value.ofType(string)") in errors(bad, profile, EXTENSION)
+
+
+def test_an_extension_stands_where_its_context_allows():
+    shoe = {"url": URL + "shoe", "valueInteger": 42}
+    assert errors(patient(extension=[shoe]), definition({}), EXTENSION) == []
+    found = errors(patient(name=[{"family": "Berg", "extension": [shoe]}]), definition({}), EXTENSION)
+    assert found == [("structure", "Patient.name[0].extension[0]")]
+    found = errors(patient(modifierExtension=[shoe]), definition({}), EXTENSION)
+    assert found == [("structure", "Patient.modifierExtension[0]")]
+
+
+def test_a_target_that_can_be_looked_at_is_held_to_its_profile():
+    named = definition({"Organization.name": {"min": 1}}, "Organization", "named")
+    target = {"type": [{"code": "Reference", "targetProfile": [named["url"]]}]}
+    profile = definition({"Patient.managingOrganization": target})
+    organization = {"resourceType": "Organization", "id": "o", "active": True}
+    resource = patient(contained=[organization], managingOrganization={"reference": "#o"})
+    assert errors(resource, profile, named) == [("structure", "Patient.managingOrganization")]
+    organization["name"] = "Legekontoret"
+    assert errors(resource, profile, named) == []
+
+
+def test_a_profile_adds_to_its_base_and_its_slices():
+    base = definition(sliced("Patient.telecom", BY_USE, {"home": HOME}), name="base")
+    derived = definition(
+        {"Patient.telecom:home.rank": {"min": 1}, "Patient.gender": {"min": 1}}, base=URL + "base"
+    )
+    found = errors(telecom("home"), derived, base)
+    assert found == [("required", "Patient.telecom[0].rank"), ("required", "Patient.gender")]
+    assert errors(telecom("home"), base) == []
+
+
+def test_elements_without_ids_go_by_their_order():
+    profile = definition(sliced("Patient.telecom", BY_USE, {"home": HOME}))
+    for element in profile["differential"]["element"]:
+        del element["id"]
+    assert errors(telecom("work"), profile) == [("structure", "Patient")]
+
+
+# What R4 itself publishes
+
+
+def test_all_profiles_of_r4_compile():
+    """Save two that nothing can tell the slices of; both are examples or long withdrawn."""
+    profiles, refused = Profiles(), []
+    for url in list(profiles.definitions.profiles)[::4]:
+        try:
+            assert profiles.check(url)
+        except ProfileError:
+            refused.append(url.rpartition("/")[2])
+    assert set(refused) <= {"example-composition"}
+
+
+def test_vital_signs_are_held_to_their_profile(sample):
+    reading = {
+        "resourceType": "Observation",
+        "status": "final",
+        "category": [
+            {
+                "coding": [
+                    {
+                        "system": "http://terminology.hl7.org/CodeSystem/observation-category",
+                        "code": "vital-signs",
+                    }
+                ]
+            }
+        ],
+        "code": {"coding": [{"system": "http://loinc.org", "code": "8310-5"}]},
+        "subject": {"reference": "Patient/a"},
+        "effectiveDateTime": "2026-11-21",
+        "valueQuantity": {"value": 37, "unit": "C", "system": "http://unitsofmeasure.org", "code": "Cel"},
+    }
+    plain = definition({}, "Observation")
+    assert errors(reading, plain) == []
+    del reading["subject"]
+    reading["valueQuantity"]["system"] = "http://example.org"
+    assert errors(reading, plain) == [
+        ("required", "Observation.subject"),
+        ("value", "Observation.value.ofType(Quantity).system"),
+    ]
+
+
+# Profiles that make no sense, and those that mean harm
+
+SENSELESS = {
+    "no such element": ({"Patient.shoeSize": {"min": 1}}, "shoeSize is not an element of Patient"),
+    "another type's path": ({"Person.name": {"min": 1}}, "must start with Patient"),
+    "less than the base": (
+        {"Patient.contact.gender": {"max": "*"}},
+        "max * is more than the 1 of the base",
+    ),
+    "a type the element cannot have": (
+        {"Patient.deceased[x]": {"type": [{"code": "Quantity"}]}},
+        "The type Quantity is none of the base",
+    ),
+    "a weaker binding": (
+        {"Patient.gender": {"binding": {"strength": "preferred", **BINDING}}},
+        "The binding is preferred, and required in the base",
+    ),
+    "more slices than items": (
+        sliced("Patient.contact", {"type": "value", "path": "gender"}, {"a": ({"min": 2}, {}), "b": ({"min": 2}, {})})
+        | {"Patient.contact": {"max": "3"}},
+        "The slices need 4 together",
+    ),
+    "min above max": ({"Patient.name": {"min": 2, "max": "1"}}, "min 2 is more than max 1"),
+    "a slice that nothing tells": (
+        sliced("Patient.telecom", BY_USE, {"a": ({"max": "1"}, {})}),
+        "No discriminator tells what is in this slice",
+    ),
+    "a path that is none": (
+        sliced("Patient.telecom", {"type": "value", "path": "where(a=b)"}, {"a": ({}, {})}),
+        "is not a path that a discriminator may have",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SENSELESS)
+def test_a_profile_without_sense_says_why(name):
+    elements, reason = SENSELESS[name]
+    senseless = definition(elements)
+    with pytest.raises(ProfileError) as error:
+        Profiles({senseless["url"]: senseless}).check(senseless["url"])
+    assert reason in str(error.value)
+
+
+def test_a_chain_of_profiles_may_not_be_a_circle():
+    a, b = definition({}, name="a", base=URL + "b"), definition({}, name="b", base=URL + "a")
+    with pytest.raises(ProfileError, match="derives from itself"):
+        Profiles({a["url"]: a, b["url"]: b}).check(a["url"])
+
+
+def test_references_in_a_circle_end():
+    link = {"type": [{"code": "Reference", "targetProfile": [URL + "p"]}]}
+    profile = definition({"Patient.link.other": link})
+    entry = [
+        {"fullUrl": f"urn:uuid:{n}", "resource": patient(id=str(n), link=[_link(m)])}
+        for n, m in ((1, 2), (2, 1))
+    ]
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": entry}
+    everyone = definition(
+        {"Bundle.entry.resource": {"type": [{"code": "Patient", "profile": [URL + "p"]}]}}, "Bundle", "b"
+    )
+    assert errors(bundle, everyone, profile) == []
+
+
+def _link(target):
+    return {"other": {"reference": f"urn:uuid:{target}"}, "type": "seealso"}
+
+
+def test_slices_by_profiles_inside_profiles_end_soon():
+    """Each level asks two profiles of the same value: without a memory that is 2 to the power of 60."""
+    depth = 60
+    definitions = [
+        definition(
+            {"Patient.name.extension": {"max": "0"}}
+            if n == depth
+            else {"Patient": {"type": []}, "Patient.contained": {"type": [_either(n + 1)]}},
+            name=f"n{n}",
+        )
+        for n in range(depth + 1)
+    ]
+    resource = patient(contained=[patient(id=str(n)) for n in range(30)])
+    assert len(judge(resource, *definitions)) <= 101
+
+
+def _either(n):
+    return {"code": "Patient", "profile": [f"{URL}n{n}", f"{URL}n{min(n + 1, 60)}"]}
+
+
+def test_the_compiled_form_of_a_profile_is_the_golden_one():
+    """After a deliberate change: write the source to the file, and read the difference."""
+    elements = sliced("Patient.telecom", BY_USE, {"home": HOME}, "closed", ordered=True) | {
+        "Patient.deceased[x]": {"min": 1, "type": [{"code": "boolean"}]},
+        "Patient.gender": {"fixedCode": "female"},
+        "Patient.name": {"max": "1", "patternHumanName": {"use": "official"}},
+    }
+    profiles = Profiles({URL + "p": definition(elements)})
+    source = profiles.emit(profiles.profile(URL + "p")).source
+    assert source + "\n" == (GOLDEN / "profile.txt").read_text("utf-8")
