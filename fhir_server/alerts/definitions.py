@@ -291,7 +291,7 @@ class Reader:
         header = "".join((_HEADER[0], *lines, _HEADER[1]))
         source = Source(CQL, (header + text).encode(), where)
         try:
-            used = _With(self._libraries, own).compile(source)
+            used = Libraries(self._libraries.find, known=own).compile(source)
         except cql.CompileError as error:
             above = header.count("\n")
             for d in error.diagnostics:
@@ -346,17 +346,6 @@ class Reader:
         assert self._value_sets is not None
         listed = self._value_sets.look_up(codes)[1] if isinstance(codes, ValueSet) else codes
         return {(code.system or "", code.code or "") for code in listed}
-
-
-class _With(Libraries):
-    """Libraries of which some are known by their names already."""
-
-    def __init__(self, others: Libraries, own: dict[str, Used]) -> None:
-        super().__init__(others.find)
-        self._by_name = own
-
-    def used(self, name: str, version: str | None) -> Used | None:
-        return self._by_name.get(name) or super().used(name, version)
 
 
 _UNNAMED = Text("Regel", "Rule")

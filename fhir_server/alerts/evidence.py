@@ -163,7 +163,7 @@ def others_of(find: Find, patient: str, type: str, codes: frozenset[str] | None)
     found = stored(find, query_of(type, patient, codes, MOST_OTHERS + 1))
     if len(found) > MOST_OTHERS:
         raise TooMuch(f"the rule looks at more than {MOST_OTHERS} resources of type {type}")
-    return sorted(filter(_is_real, found), key=lambda resource: str(resource.get("id")))
+    return sorted(filter(is_real, found), key=lambda resource: str(resource.get("id")))
 
 
 def observations_of(
@@ -200,7 +200,8 @@ def _decoded(body: bytes) -> Resource:
     return decode_stored(body)
 
 
-def _is_real(resource: Resource) -> bool:
+def is_real(resource: Resource) -> bool:
+    """Whether it does not say of itself that it was entered in error."""
     verified = (resource.get("verificationStatus") or {}).get("coding") or ()
     return resource.get("status") != "entered-in-error" and all(
         coding.get("code") != "entered-in-error" for coding in verified

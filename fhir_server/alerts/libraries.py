@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -69,10 +69,16 @@ class Used:
 
 
 class Libraries:
-    """The Libraries that can be found now; `own` are those of a request that is not stored yet."""
+    """The Libraries that can be found now.
 
-    def __init__(self, find: Find, own: Iterable[Resource] = ()) -> None:
+    `own` are those of a request that is not stored yet, `known` what some names stand for anyhow.
+    """
+
+    def __init__(
+        self, find: Find, own: Iterable[Resource] = (), known: Mapping[str, Used] | None = None
+    ) -> None:
         self.find = find
+        self._known = known or {}
         self._own = [resource for resource in own if resource.get("resourceType") == "Library"]
         self._found: dict[tuple[str, str, str | None], Resource | None] = {}
         self._ready: dict[int, tuple[Resource, Used]] = {}
@@ -89,6 +95,8 @@ class Libraries:
 
     def used(self, name: str, version: str | None) -> Used | None:
         """The library that `include` names, compiled; None where there is none. Raises as `compiled`."""
+        if name in self._known:
+            return self._known[name]
         resource = self.by_name(name, version)
         return None if resource is None else self.compiled(resource)
 

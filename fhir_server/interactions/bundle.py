@@ -18,7 +18,7 @@ from fhir_server.interactions.entries import full_url, location, response_of, st
 from fhir_server.interactions.incoming import read_criteria
 from fhir_server.interactions.outgoing import answer
 from fhir_server.interactions.read import show
-from fhir_server.interactions.routes import ROUTES, Place, match
+from fhir_server.interactions.routes import OPERATIONS, ROUTES, Place, match
 from fhir_server.interactions.search import read_search
 from fhir_server.interactions.vread import is_version
 from fhir_server.references import conditional, references
@@ -57,7 +57,7 @@ class Entry:
 
     @property
     def writes(self) -> bool:
-        return self.request.method in _CHANGES
+        return self.request.method in _CHANGES and self.place.template not in OPERATIONS
 
 
 async def bundle(service: Service, request: Request) -> Response:

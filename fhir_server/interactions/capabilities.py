@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from fhir_server.exchange import Request, Response, Service
+from fhir_server.interactions.operations import DEFINED
 from fhir_server.resource_json import encode
 from fhir_server.search import parameters
 from fhir_server.settings import VERSION
@@ -45,9 +46,14 @@ def _statement(base: str, started: datetime, resources: list[dict[str, Any]]) ->
                 "mode": "server",
                 "resource": resources,
                 "interaction": [{"code": code} for code in ("transaction", "batch", "history-system")],
+                "operation": _operations(""),
             }
         ],
     }
+
+
+def _operations(type_: str) -> list[dict[str, Any]]:
+    return [{"name": name, "definition": url} for name, url in DEFINED.get(type_, {}).items()]
 
 
 def _resource(type_: str) -> dict[str, Any]:
@@ -66,5 +72,6 @@ def _resource(type_: str) -> dict[str, Any]:
         "referencePolicy": ["literal", "logical"],
         "searchInclude": [f"{type_}:{p.code}" for p in searchable if p.type == "reference"],
         "searchParam": [{"name": p.code, "definition": p.url, "type": p.type} for p in searchable],
+        "operation": _operations(type_),
     }
     return {name: value for name, value in resource.items() if value}

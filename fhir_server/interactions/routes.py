@@ -14,6 +14,7 @@ from fhir_server.interactions.capabilities import capabilities
 from fhir_server.interactions.create import create
 from fhir_server.interactions.delete import delete
 from fhir_server.interactions.history import history
+from fhir_server.interactions.operations.evaluate import evaluate_cql, evaluate_library
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read
 from fhir_server.interactions.search import search
@@ -22,6 +23,14 @@ from fhir_server.interactions.vread import vread
 from profiles.definitions import load
 
 Interaction = Callable[[Service, Request], Awaitable[Response]]
+
+# Operations by what stands in the path; http://hl7.org/fhir/R4/operations.html. By GET and by POST: none of
+# them changes anything.
+OPERATIONS: Mapping[str, tuple[str, Interaction]] = {
+    "$cql": ("$cql", evaluate_cql),
+    "Library/$evaluate": ("Library/$evaluate", evaluate_library),
+    "Library/{id}/$evaluate": ("Library/$evaluate", evaluate_library),
+}
 
 # Path template -> method -> the interaction's name in the specification, and the function. http.py adds the
 # one on the base itself, which is for Bundles and is none of their entries.
@@ -45,6 +54,7 @@ ROUTES: Mapping[str, Mapping[str, tuple[str, Interaction]]] = {
     },
     "{type}/{id}/_history": {"GET": ("history-instance", history)},
     "{type}/{id}/_history/{version}": {"GET": ("vread", vread)},
+    **{template: {"GET": found, "POST": found} for template, found in OPERATIONS.items()},
 }
 _TYPES = frozenset(load().resource_types)
 
@@ -67,6 +77,8 @@ def match(path: str) -> Place:
         return _match_type(first, parts[1:])
     if len(parts) == 1 and first in ("", "metadata", "_history"):
         return Place(first)
+    if len(parts) == 1 and first in OPERATIONS:
+        return Place(first)
     if first.startswith(("_", "$")):
         raise FhirError("unknown-type", "There is no such operation")
     raise FhirError("unknown-type", "There is no such resource type in FHIR R4")
@@ -74,6 +86,10 @@ def match(path: str) -> Place:
 
 def _match_type(type_: str, rest: list[str]) -> Place:
     match rest:
+        case [name] if f"{type_}/{name}" in OPERATIONS:
+            return Place(f"{type_}/{name}", type_)
+        case [id_, name] if f"{type_}/{{id}}/{name}" in OPERATIONS:
+            return Place(f"{type_}/{{id}}/{name}", type_, id_)
         case []:
             return Place("{type}", type_)
         case ["_search" | "_history" as name]:
