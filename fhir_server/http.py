@@ -44,8 +44,9 @@ _PATCH = frozenset({JSON, XML, JSON_PATCH, XML_PATCH})
 _HEADERS = {
     name.encode(): name
     for name in (
-        "accept", "accept-encoding", "content-encoding", "content-length", "content-type", "if-match",
-        "if-modified-since", "if-none-exist", "if-none-match", "prefer", "x-request-id", *origin.HEADERS,
+        "accept", "accept-encoding", "accept-language", "content-encoding", "content-length", "content-type",
+        "if-match", "if-modified-since", "if-none-exist", "if-none-match", "prefer", "x-request-id",
+        *origin.HEADERS,
     )
 }  # fmt: skip
 # A request id is logged, so what could be a person's number is not taken over as one.

@@ -9,6 +9,7 @@ from typing import Any
 
 from fhir_server.exchange import Request, Response, Service
 from fhir_server.interactions.operations import DEFINED
+from fhir_server.interactions.terminology_capabilities import terminology_capabilities
 from fhir_server.resource_json import encode
 from fhir_server.search import parameters
 from fhir_server.settings import VERSION
@@ -20,7 +21,9 @@ _OF_A_RESOURCE = (
 
 
 async def capabilities(service: Service, request: Request) -> Response:
-    """The CapabilityStatement; its date is the server's start."""
+    """The CapabilityStatement; its date is the server's start. With mode=terminology the other one."""
+    if ("mode", "terminology") in request.pairs:
+        return await terminology_capabilities(service, request)
     resources = await asyncio.to_thread(_resources)  # the first time, every search parameter is compiled
     return Response(200, encode(_statement(request.base, service.started, resources)))
 

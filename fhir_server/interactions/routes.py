@@ -14,6 +14,7 @@ from fhir_server.interactions.capabilities import capabilities
 from fhir_server.interactions.create import create
 from fhir_server.interactions.delete import delete
 from fhir_server.interactions.history import history
+from fhir_server.interactions.operations import terminology
 from fhir_server.interactions.operations.evaluate import evaluate_cql, evaluate_library
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read
@@ -30,6 +31,19 @@ OPERATIONS: Mapping[str, tuple[str, Interaction]] = {
     "$cql": ("$cql", evaluate_cql),
     "Library/$evaluate": ("Library/$evaluate", evaluate_library),
     "Library/{id}/$evaluate": ("Library/$evaluate", evaluate_library),
+    "CodeSystem/$lookup": ("lookup", terminology.lookup_code),
+    "CodeSystem/{id}/$lookup": ("lookup", terminology.lookup_code),
+    "CodeSystem/$subsumes": ("subsumes", terminology.subsumes_codes),
+    "CodeSystem/{id}/$subsumes": ("subsumes", terminology.subsumes_codes),
+    "CodeSystem/$validate-code": ("validate-code", terminology.validate_code_in_system),
+    "CodeSystem/{id}/$validate-code": ("validate-code", terminology.validate_code_in_system),
+    "ConceptMap/$translate": ("translate", terminology.translate_code),
+    "ConceptMap/{id}/$translate": ("translate", terminology.translate_code),
+    "ValueSet/$batch-validate-code": ("batch-validate-code", terminology.batch_validate),
+    "ValueSet/$expand": ("expand", terminology.expand_value_set),
+    "ValueSet/{id}/$expand": ("expand", terminology.expand_value_set),
+    "ValueSet/$validate-code": ("validate-code", terminology.validate_code_in_value_set),
+    "ValueSet/{id}/$validate-code": ("validate-code", terminology.validate_code_in_value_set),
 }
 
 # Path template -> method -> the interaction's name in the specification, and the function. http.py adds the

@@ -1,6 +1,6 @@
 """Operations: what is asked of the server by a name that begins with $.
 
-https://hl7.org/fhir/R4/operations.html. Each is defined in profiles/published/.
+https://hl7.org/fhir/R4/operations.html. Those of our own are defined in profiles/published/.
 """
 
 from __future__ import annotations
@@ -9,8 +9,12 @@ from collections.abc import Mapping
 from typing import Final
 
 _BASE: Final = "https://varde.dev/fhir/OperationDefinition"
+_FHIR: Final = "http://hl7.org/fhir/OperationDefinition"
 # Resource type, "" for the system -> the operations' names, and their definitions.
 DEFINED: Final[Mapping[str, Mapping[str, str]]] = {
     "": {"cql": f"{_BASE}/cql"},
+    "CodeSystem": {name: f"{_FHIR}/CodeSystem-{name}" for name in ("lookup", "subsumes", "validate-code")},
+    "ConceptMap": {"translate": f"{_FHIR}/ConceptMap-translate"},
     "Library": {"evaluate": f"{_BASE}/library-evaluate"},
+    "ValueSet": {name: f"{_FHIR}/ValueSet-{name}" for name in ("expand", "validate-code")},
 }

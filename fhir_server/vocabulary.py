@@ -1,0 +1,139 @@
+"""Stored code systems, value sets and maps, as terminology/ needs them to answer.
+
+    library = await load(store, [value_set])        # everything a value set is made of, from the store
+    inside = await members_of(store, canonical)     # its members (terminology.members), None: not stored
+    inside = members_in(tx, canonical)              # the same inside a transaction
+
+https://hl7.org/fhir/R4/terminology-service.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from fhir_server.resource_json import decode_stored, encode
+from fhir_server.search.query import Match, Or, Query, Test
+from fhir_server.store.base import Store, Transaction, Version
+from rules.runtime import regex as engine
+from rules.runtime.errors import EvaluationError
+from terminology.code_system import CodeSystem, compile_code_system
+from terminology.library import Library, Resource, Want, gather
+from terminology.members import Members, members
+from terminology.versions import split
+
+# Versions of one code system or value set that are looked at.
+_MOST_VERSIONS = 200
+
+
+def library() -> Library:
+    """An empty one, with our engine for regular expressions."""
+    return Library(_regex, _compiled)
+
+
+async def load(store: Store, start: Iterable[Resource] = (), wants: Iterable[Want] = (),
+               into: Library | None = None) -> Library:  # fmt: skip
+    """A library with the resources that `start` are made of, and `wants` (type, URL) with theirs."""
+    filled = into or library()
+    asking = _asking(start, wants, filled)
+    try:
+        query = next(asking)
+        while True:
+            query = asking.send((await store.search(query)).versions)
+    except StopIteration:
+        return filled
+
+
+def load_in(tx: Transaction, start: Iterable[Resource] = (), wants: Iterable[Want] = ()) -> Library:
+    """As `load`, inside a transaction."""
+    filled = library()
+    asking = _asking(start, wants, filled)
+    try:
+        query = next(asking)
+        while True:
+            query = asking.send(tx.search(query))
+    except StopIteration:
+        return filled
+
+
+async def members_of(store: Store, canonical: str) -> Members | None:
+    """Which codes are in a stored value set, None where there is no such value set.
+
+    TerminologyError where its definition makes no sense.
+    """
+    url, version = split(canonical)
+    return _members(await load(store, wants=[("ValueSet", url)]), url, version)
+
+
+def members_in(tx: Transaction, canonical: str) -> Members | None:
+    """As `members_of`, inside a transaction."""
+    url, version = split(canonical)
+    return _members(load_in(tx, wants=[("ValueSet", url)]), url, version)
+
+
+def _members(filled: Library, url: str, version: str | None) -> Members | None:
+    found = filled.find("ValueSet", url, version)
+    return members(found, filled) if found else None
+
+
+def _asking(
+    start: Iterable[Resource], wants: Iterable[Want], filled: Library
+) -> Generator[Query, Iterable[Version], None]:
+    """The queries that fill a library; each is sent what it found."""
+    for resource in start:
+        filled.add(resource)
+    asking = gather(start, wants, filled)
+    try:
+        want = next(asking)
+        while True:
+            found = yield _query(*want)
+            want = asking.send([decoded(version.body) for version in found if version.body])
+    except StopIteration:
+        return
+
+
+def _query(kind: str, url: str) -> Query:
+    if kind == "supplements":
+        of = Match("reference", "supplements", (Test("url", "=", url),))
+        of_version = Match("reference", "supplements", (Test("url", "prefix", f"{url}|"),))
+        return Query("CodeSystem", Or((of, of_version)), count=_MOST_VERSIONS)
+    if kind == "maps":
+        return Query(
+            "ConceptMap", Match("uri", "source-system", (Test("value", "=", url),)), count=_MOST_VERSIONS
+        )
+    return Query(kind, Match("uri", "url", (Test("value", "=", url),)), count=_MOST_VERSIONS)
+
+
+# By content: a version never changes, and what is asked of often is decoded and compiled once.
+@lru_cache(maxsize=512)
+def decoded(body: bytes) -> Resource:
+    """A stored terminology resource; it is shared, and not to be changed."""
+    return decode_stored(body)
+
+
+def _compiled(resource: Resource) -> CodeSystem:
+    return _compiled_once(encode(resource))
+
+
+@lru_cache(maxsize=128)
+def _compiled_once(body: bytes) -> CodeSystem:
+    return compile_code_system(msgspec.json.decode(body))
+
+
+def _regex(pattern: str) -> Callable[[str], bool]:
+    """A test of a whole text. ValueError for what is no expression, or could take too long."""
+    try:
+        compiled = engine.expression(f"\\A(?:{pattern})\\Z")
+    except Exception as error:  # re.error, and what its parser makes of nesting beyond its depth
+        raise ValueError("it is no regular expression") from error
+
+    def matches(text: Any) -> bool:
+        try:
+            return compiled.search(text) is not None
+        except EvaluationError as error:
+            raise ValueError(str(error)) from error
+
+    return matches

@@ -1,0 +1,351 @@
+"""ValueSet/$expand: the codes of a value set, with what is said about them.
+
+https://hl7.org/fhir/R4/valueset-operation-expand.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from terminology.asked import Asked
+from terminology.code_system import CodeSystem, Concept, Designation, read_designation
+from terminology.entries import Entry, text_filter
+from terminology.filters import selected
+from terminology.findings import TerminologyError, finding, refuse
+from terminology.library import Library, canonical_of
+from terminology.resolve import (
+    check_supplements,
+    status_message,
+    supplements_of,
+    unknown_system,
+    value_set,
+    version_problem,
+    wanted_value_set,
+    within,
+)
+from terminology.versions import joined, split
+
+Resource = dict[str, Any]
+Key = tuple[str, str | None, str]
+# More codes than this are given only page by page.
+MOST_LISTED = 10_000
+# Nested value sets, each of which may be expanded many times over.
+_MOST_IMPORTS = 1000
+_UNCLOSED = "http://hl7.org/fhir/StructureDefinition/valueset-unclosed"
+_NOT_EXPANDED = frozenset(
+    {"id", "meta", "text", "contained", "extension", "publisher", "contact", "description", "purpose",
+     "copyright", "compose", "expansion"}
+)  # fmt: skip
+
+
+@dataclass
+class Expansion:
+    """The codes of a value set in order, and what was used to find them."""
+
+    entries: dict[Key, Entry] = field(default_factory=dict)
+    used: dict[tuple[str, str], None] = field(default_factory=dict)  # expansion.parameter names and URIs
+    systems: list[CodeSystem] = field(default_factory=list)
+    fragments: list[str] = field(default_factory=list)
+    nested: bool = True  # whether the entries may be shown as a tree
+
+    def use(self, name: str, uri: str) -> None:
+        self.used[(name, uri)] = None
+
+
+def expand(resource: Resource, asked: Asked, library: Library, identifier: str, timestamp: str) -> Resource:
+    """The ValueSet with its expansion (identifier a URI, timestamp a dateTime), or the page asked for.
+
+    TerminologyError for what cannot be expanded: unknown code systems, circles, too many codes.
+    """
+    asked = asked.within(resource)
+    work = _Expander(asked, library)
+    expansion = work.expand(resource)
+    required = (*asked.several("useSupplement"), *supplements_of(resource))
+    check_supplements(required, expansion.systems)
+    entries = list(expansion.entries.values())
+    shown, nested = _page(resource, asked, entries, expansion.nested)
+    return _resource(resource, asked, work) | {
+        "expansion": _expansion(asked, work, expansion, shown, nested, len(entries))
+        | {"identifier": identifier, "timestamp": timestamp}
+    }
+
+
+def codes(resource: Resource, asked: Asked, library: Library) -> Iterator[Entry]:
+    """Every code of a value set, whatever their number."""
+    yield from _Expander(asked.within(resource), library).expand(resource).entries.values()
+
+
+class _Expander:
+    def __init__(self, asked: Asked, library: Library) -> None:
+        self.asked, self.library = asked, library
+        self.match_versions = asked.flag("versionsMatch")
+        self.said_match = "versionsMatch" in asked.values
+        self.imports = 0
+        self.passes = text_filter(asked.text("filter"))
+        self.left_out = [split(canonical) for canonical in asked.several("exclude-system")]
+
+    def expand(self, resource: Resource, pathway: tuple[str, ...] = ()) -> Expansion:
+        pathway = within(pathway, resource)
+        self.imports += 1
+        if self.imports > _MOST_IMPORTS:
+            raise refuse(
+                "too-costly", f"The value set takes in more than {_MOST_IMPORTS} others", "unprocessable"
+            )
+        expansion = Expansion()
+        self._note_status(expansion, resource, resource, canonical_of(resource))
+        compose = resource.get("compose")
+        if compose is None:
+            self._read(expansion, resource.get("expansion", {}).get("contains", []))
+            return expansion
+        if compose.get("lockedDate"):
+            raise refuse("business-rule", "A value set with a lockedDate cannot be expanded", "unprocessable")
+        includes, excludes = compose.get("include", []), compose.get("exclude", [])
+        versioned = _versioned([*includes, *excludes])
+        if not self.said_match and _differs_in_version(includes, excludes):
+            self.match_versions = True
+        excluded: set[Key] = set()
+        for index, part in enumerate(excludes):
+            where = f"ValueSet.compose.exclude[{index}]"
+            for entry in self._entries(expansion, resource, part, where, pathway):
+                excluded.add(_key(entry, versioned and not self.match_versions))
+        for index, part in enumerate(includes):
+            where = f"ValueSet.compose.include[{index}]"
+            for entry in self._entries(expansion, resource, part, where, pathway):
+                if _key(entry, versioned and not self.match_versions) not in excluded:
+                    self._take(expansion, entry, versioned, compose.get("inactive") is False)
+        return expansion
+
+    def _take(self, expansion: Expansion, entry: Entry, versioned: bool, active: bool) -> None:
+        if entry.inactive and (active or self.asked.flag("activeOnly")):
+            return
+        if entry.abstract and self.asked.flag("excludeNotForUI"):
+            return
+        if not self.passes(entry):
+            return
+        key = _key(entry, versioned)
+        if key in expansion.entries:
+            expansion.nested = False
+        else:
+            entry.versioned = entry.versioned or versioned
+            expansion.entries[key] = entry
+
+    def _entries(
+        self, expansion: Expansion, source: Resource, part: Resource, where: str, pathway: tuple[str, ...]
+    ) -> Iterator[Entry]:
+        """What an include or exclude says, in order."""
+        if part.get("valueSet") or part.get("concept") or len(part.get("filter", [])) > 1:
+            expansion.nested = False
+        imported = [
+            self._import(expansion, source, canonical, pathway) for canonical in part.get("valueSet", [])
+        ]
+        if not part.get("system"):
+            first, rest = imported[:1], imported[1:]
+            for entry in first[0].values() if first else ():
+                if all(entry.pair in other for other in rest):
+                    yield entry
+            return
+        if self._is_left_out(part):
+            return
+        for entry in self._of_system(expansion, source, part, where):
+            if all(entry.pair in other for other in imported):
+                yield entry
+
+    def _import(
+        self, expansion: Expansion, source: Resource, canonical: str, pathway: tuple[str, ...]
+    ) -> dict[tuple[str, str], Entry]:
+        found = value_set(self.library, canonical, source, self.asked)
+        if found is None:
+            url, version = wanted_value_set(canonical, self.asked)
+            message = "VS_EXP_IMPORT_UNK_PINNED" if version else "VS_EXP_IMPORT_UNK"
+            raise TerminologyError(finding(message, value_set=url, version=version))
+        inner = self.expand(found, pathway)
+        self._note_status(expansion, found, source, canonical_of(found))
+        if not canonical.startswith("#"):
+            expansion.use("used-valueset", canonical_of(found))
+        expansion.used |= inner.used
+        expansion.systems += inner.systems
+        expansion.fragments += inner.fragments
+        return {entry.pair: entry for entry in inner.entries.values()}
+
+    def _is_left_out(self, part: Resource) -> bool:
+        version = part.get("version")
+        return any(url == part["system"] and wanted in (None, version) for url, wanted in self.left_out)
+
+    def _of_system(
+        self, expansion: Expansion, source: Resource, part: Resource, where: str
+    ) -> Iterator[Entry]:
+        url = part["system"]
+        version = self.asked.version("CodeSystem", url, part.get("version"))
+        wanted = (*self.asked.several("useSupplement"), *supplements_of(source, part))
+        system = self.library.code_system(url, version, wanted)
+        if system is None:
+            if part.get("concept") and not self.library.versions("CodeSystem", url):
+                # What a list says needs no definition of the system; a list is all that there is of SNOMED CT
+                # where it was not imported.
+                expansion.use("warning-unknown-system", url)
+                yield from (
+                    Entry(url, part.get("version"), c.get("code", ""), listed=c) for c in part["concept"]
+                )
+                return
+            raise TerminologyError(unknown_system(self.library, url, version, None, "_EXP"))
+        problem = version_problem(self.asked, system)
+        if problem:
+            raise TerminologyError(problem, "invalid")
+        check_supplements(supplements_of(part), [system])
+        self._note_system(expansion, source, part, system)
+        chosen = selected(system, part, self.library.regex, where)
+        listed = {concept.get("code"): concept for concept in part.get("concept", [])}
+        concepts = system.walk() if chosen is None else (system.concepts[code] for code in chosen)
+        language = source.get("language")
+        for concept in concepts:
+            yield _entry(system, concept, listed.get(concept.code), language)
+
+    def _note_system(
+        self, expansion: Expansion, source: Resource, part: Resource, system: CodeSystem
+    ) -> None:
+        expansion.systems.append(system)
+        expansion.use("used-codesystem", system.canonical)
+        for supplement in system.supplements:
+            expansion.use("used-supplement", supplement)
+        if system.content != "complete":
+            expansion.use("used-fragment", system.canonical)
+            expansion.fragments.append(system.url)
+        for rule in self.asked.rules:
+            decided = rule.mode == "force" or (rule.mode == "check" and not part.get("version"))
+            if decided and (rule.kind, rule.url) == ("CodeSystem", system.url):
+                expansion.use(rule.name, joined(rule.url, rule.version))
+        self._note_status(expansion, system.resource, source, system.canonical)
+
+    def _note_status(
+        self, expansion: Expansion, resource: Resource, source: Resource, canonical: str
+    ) -> None:
+        message = status_message(resource, source)
+        if message:
+            expansion.use(f"warning-{message.lower()}", canonical)
+
+    def _read(self, expansion: Expansion, contains: list[Resource]) -> None:
+        """The entries of an expansion that somebody else made."""
+        waiting = list(reversed(contains))
+        while waiting:
+            item = waiting.pop()
+            if item.get("code"):
+                entry = Entry(item.get("system", ""), item.get("version"), item["code"], listed=item)
+                self._take(expansion, entry, bool(item.get("version")), False)
+            waiting += reversed(item.get("contains", []))
+
+
+def _entry(system: CodeSystem, concept: Concept, listed: Resource | None, language: str | None) -> Entry:
+    extra: tuple[Designation, ...] = ()
+    if listed:
+        texts = [read_designation(part) for part in listed.get("designation", [])]
+        if listed.get("display"):
+            texts.insert(0, Designation(listed["display"], language, None, True))
+        extra = tuple(texts)
+    return Entry(system.url, system.version, concept.code, system, concept, listed or {}, extra)
+
+
+def _key(entry: Entry, versioned: bool) -> Key:
+    return entry.system, entry.version if versioned or entry.versioned else None, entry.code
+
+
+def _versioned(parts: list[Resource]) -> bool:
+    """Whether a compose has several versions of one system, which must then be told apart."""
+    seen: dict[str, str | None] = {}
+    return any(
+        seen.setdefault(p["system"], p.get("version")) != p.get("version") for p in parts if "system" in p
+    )
+
+
+def _differs_in_version(includes: list[Resource], excludes: list[Resource]) -> bool:
+    """All of one version but what is in another: codes are compared, as the versions never match."""
+    parts = [*includes, *excludes]
+    whole = all("system" in p and not {"concept", "filter", "valueSet"} & p.keys() for p in parts)
+    one_of_each = len(includes) == 1 and len(excludes) == 1
+    return one_of_each and whole and len({p["system"] for p in parts}) == 1 and _versioned(parts)
+
+
+def _page(resource: Resource, asked: Asked, entries: list[Entry], nested: bool) -> tuple[list[Entry], bool]:
+    """The entries asked for, and whether they are shown as a tree."""
+    offset, count = asked.values.get("offset", 0), asked.values.get("count")
+    shown = entries[offset:] if count is None else entries[offset : offset + count]
+    if len(shown) > MOST_LISTED:
+        raise TerminologyError(
+            finding("VALUESET_TOO_COSTLY", value_set=canonical_of(resource), limit=MOST_LISTED)
+        )
+    return shown, nested and not asked.flag("excludeNested") and len(shown) == len(entries)
+
+
+def _resource(resource: Resource, asked: Asked, work: _Expander) -> Resource:
+    if asked.flag("includeDefinition"):
+        return {
+            key: value for key, value in resource.items() if key not in ("id", "meta", "text", "expansion")
+        }
+    return {key: value for key, value in resource.items() if key not in _NOT_EXPANDED}
+
+
+def _expansion(
+    asked: Asked, work: _Expander, expansion: Expansion, shown: list[Entry], nested: bool, total: int
+) -> Resource:
+    out: Resource = {"total": total, "parameter": list(_parameters(asked, work, expansion))}
+    if "offset" in asked.values:
+        out["offset"] = asked.values["offset"]
+    properties: dict[str, str | None] = {}
+    contains = _tree(shown, asked, properties) if nested else [e.as_json(asked, properties) for e in shown]
+    if contains:
+        out["contains"] = contains
+    extension = [_property_extension(code, uri) for code, uri in properties.items()]
+    if expansion.fragments:
+        reason = f"This extension is based on a fragment of the code system {expansion.fragments[0]}"
+        extension += [
+            {"url": _UNCLOSED, "valueBoolean": True},
+            {"url": f"{_UNCLOSED}-reason", "valueString": reason},
+        ]
+    if extension:
+        out["extension"] = extension
+    return out
+
+
+def _property_extension(code: str, uri: str | None) -> Resource:
+    """R5's ValueSet.expansion.property, as R4 carries it."""
+    parts = [{"url": "code", "valueCode": code}, *([{"url": "uri", "valueUri": uri}] if uri else [])]
+    return {
+        "url": "http://hl7.org/fhir/5.0/StructureDefinition/extension-ValueSet.expansion.property",
+        "extension": parts,
+    }
+
+
+def _tree(entries: list[Entry], asked: Asked, properties: dict[str, str | None]) -> list[Resource]:
+    """Each entry in the nearest of its parents that is there."""
+    made = {(*entry.pair, entry.version): entry.as_json(asked, properties) for entry in entries}
+    roots: list[Resource] = []
+    for entry in entries:
+        above = ((*pair, entry.version) for pair in entry.ancestors())
+        parent = next((made[key] for key in above if key in made), None)
+        (roots if parent is None else parent.setdefault("contains", [])).append(
+            made[(*entry.pair, entry.version)]
+        )
+    return roots
+
+
+def _parameters(asked: Asked, work: _Expander, expansion: Expansion) -> Iterator[Resource]:
+    """What was asked and what was used, for whoever reads the expansion later."""
+    if asked.text("filter"):
+        yield {"name": "filter", "valueString": asked.text("filter")}
+    if asked.wanted:
+        yield {"name": "displayLanguage", "valueCode": asked.wanted.text}
+    for name in ("designation", "exclude-system"):
+        for value in asked.several(name):
+            yield {"name": name, "valueString" if name == "designation" else "valueUri": value}
+    flags = ("excludeNested", "activeOnly", "includeDesignations", "includeDefinition", "excludeNotForUI")
+    for name in flags:
+        if name in asked.values:
+            yield {"name": name, "valueBoolean": asked.values[name]}
+    if work.match_versions:
+        yield {"name": "versionsMatch", "valueBoolean": True}
+    for name in ("offset", "count"):
+        if name in asked.values:
+            yield {"name": name, "valueInteger": asked.values[name]}
+    for name, uri in expansion.used:
+        yield {"name": name, "valueUri": uri}

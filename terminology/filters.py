@@ -1,0 +1,154 @@
+"""Which concepts of a code system an include or exclude of a value set selects.
+
+https://hl7.org/fhir/R4/valueset.html#compositions, https://hl7.org/fhir/R4/valueset-filter-operator.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from terminology.code_system import PROPERTIES, CodeSystem, Concept, extension_value, value_of
+from terminology.findings import TerminologyError, finding
+
+# Compiles a regular expression to a test of a whole text; raises ValueError where it is none, or one that
+# could take too long. The caller brings it: terminology imports no engine.
+Regex = Callable[[str], Callable[[str], bool]]
+_HIERARCHY = frozenset({"is-a", "descendent-of", "is-not-a", "generalizes", "child-of", "descendent-leaf"})
+
+
+def selected(system: CodeSystem, include: dict[str, Any], regex: Regex, where: str) -> list[str] | None:
+    """The codes of an include (None: all of the system), in the order to list them.
+
+    TerminologyError for a filter that makes no sense; `where` is its element's FHIRPath.
+    """
+    if "concept" in include:
+        found = (system.find(listed.get("code", "")) for listed in include["concept"])
+        return list(dict.fromkeys(concept.code for concept in found if concept))
+    filters = include.get("filter", [])
+    if not filters:
+        return None
+    codes: Iterable[str] | None = None
+    for index, asked in enumerate(filters):
+        passing = _passing(system, asked, regex, f"{where}.filter[{index}]")
+        codes = passing if codes is None else [code for code in codes if code in set(passing)]
+    return list(codes or ())
+
+
+def _passing(system: CodeSystem, asked: dict[str, Any], regex: Regex, where: str) -> list[str]:
+    name, op, value = asked.get("property", ""), asked.get("op", ""), asked.get("value")
+    if not value:
+        raise TerminologyError(
+            finding(
+                "UNABLE_TO_HANDLE_SYSTEM_FILTER_WITH_NO_VALUE", where, system=system.url, property=name, op=op
+            ),
+            "invalid",
+        )
+    try:
+        if op in _HIERARCHY:
+            return _by_hierarchy(system, name, op, value)
+        test = _test(op, value, regex)
+        read = _reader(system, name)
+    except ValueError as error:
+        raise TerminologyError(
+            finding(
+                "FILTER_NOT_UNDERSTOOD",
+                where,
+                system=system.url,
+                property=name,
+                op=op,
+                value=value[:100],
+                reason=error,
+            ),
+            "invalid",
+        ) from None
+    return [concept.code for concept in system.walk() if test(read(concept))]
+
+
+def _by_hierarchy(system: CodeSystem, name: str, op: str, value: str) -> list[str]:
+    if name not in ("concept", "code"):
+        raise ValueError("a question of hierarchy is about the property concept")
+    top = system.find(value)
+    code = top.code if top else value
+    match op:
+        case "is-a":
+            return [code, *system.under(code)] if top else []
+        case "descendent-of":
+            return list(system.under(code))
+        case "descendent-leaf":
+            return [below for below in system.under(code) if not system.concepts[below].children]
+        case "child-of":
+            return list(top.children) if top else []
+        case "generalizes":
+            over = system.over(code)
+            return [c.code for c in system.walk() if c.code == code or c.code in over] if top else []
+    inside = {code, *system.under(code)}
+    return [concept.code for concept in system.walk() if concept.code not in inside]
+
+
+def _test(op: str, value: str, regex: Regex) -> Callable[[list[str]], bool]:
+    """A test of the values that a concept has for the property."""
+    match op:
+        case "=":
+            return lambda has: value in has
+        case "in":
+            listed = {part.strip() for part in value.split(",")}
+            return lambda has: not listed.isdisjoint(has)
+        case "not-in":
+            listed = {part.strip() for part in value.split(",")}
+            return lambda has: listed.isdisjoint(has)
+        case "exists":
+            if value not in ("true", "false"):
+                raise ValueError("exists takes true or false")
+            return lambda has: bool(has) is (value == "true")
+        case "regex":
+            matches = regex(value)
+            return lambda has: any(matches(text) for text in has)
+    raise ValueError("there is no such operator")
+
+
+def _reader(system: CodeSystem, name: str) -> Callable[[Concept], list[str]]:
+    """What a concept has for a property, as text. ValueError where the system has no such property."""
+    match name:
+        case "code" | "concept":
+            return lambda concept: [concept.code]
+        case "display":
+            return lambda concept: [concept.display] if concept.display else []
+        case "definition":
+            return lambda concept: [concept.definition] if concept.definition else []
+        case "designation":
+            return lambda concept: [text.value for text in concept.designations]
+        case "parent":
+            return lambda concept: concept.parents
+        case "child":
+            return lambda concept: concept.children
+    if system.property_uri(name) == f"{PROPERTIES}#inactive":
+        return lambda concept: ["true" if concept.inactive else "false"]
+    if not _has_property(system, name):
+        raise ValueError("the code system has no such property")
+    return lambda concept: [_text(value_of(p)) for p in concept.properties if p.get("code") == name]
+
+
+def _has_property(system: CodeSystem, name: str) -> bool:
+    declared = any(part.get("code") == name for part in system.resource.get("property", []))
+    filters = any(part.get("code") == name for part in system.resource.get("filter", []))
+    return declared or filters or system.property_uri(name) is not None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return str(value.get("code", ""))
+    return str(value)
+
+
+def is_excluded_from_use(extensions: Iterable[dict[str, Any]]) -> str | None:
+    """The status with which a value set marks one of its concepts as not to be used any more."""
+    status = extension_value(
+        extensions, "http://hl7.org/fhir/StructureDefinition/structuredefinition-standards-status"
+    )
+    if status in ("withdrawn", "deprecated"):
+        return str(status)
+    marked = extension_value(extensions, "http://hl7.org/fhir/StructureDefinition/valueset-deprecated")
+    return "deprecated" if marked in (True, "true") else None

@@ -1,0 +1,167 @@
+"""The code systems, value sets and maps that an answer is made from, found by canonical URL and version.
+
+A Library is filled before it is asked: `gather` says what else a resource needs, whoever has a store fetches
+it, and everything after that is a pure function. https://hl7.org/fhir/R4/references.html#canonical
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from terminology.code_system import CodeSystem, compile_code_system, supplemented
+from terminology.filters import Regex
+from terminology.versions import allows, joined, order, split
+
+Resource = dict[str, Any]
+SUPPLEMENT = "http://hl7.org/fhir/StructureDefinition/valueset-supplement"
+# What a gathering may take in, so that one value set cannot pull a whole store into memory.
+MOST_RESOURCES = 2000
+
+
+@dataclass
+class Library:
+    """`regex` compiles the regular expressions of filters (see filters.Regex); `compile` makes a CodeSystem
+    of a resource: a caller may remember what it has compiled."""
+
+    regex: Regex
+    compile: Callable[[Resource], CodeSystem] = compile_code_system
+    _by_url: dict[tuple[str, str], list[Resource]] = field(default_factory=dict)
+    _systems: dict[tuple[int, tuple[str, ...]], CodeSystem] = field(default_factory=dict)
+
+    def add(self, resource: Resource) -> None:
+        """Take in a CodeSystem, ValueSet or ConceptMap; what was added before goes before it."""
+        key = (resource.get("resourceType", ""), resource.get("url", ""))
+        known = self._by_url.setdefault(key, [])
+        if all(other.get("version") != resource.get("version") for other in known):
+            known.append(resource)
+
+    def versions(self, kind: str, url: str) -> list[Resource]:
+        """All resources of a URL, the latest first (a supplement is no version of a code system)."""
+        found = self._by_url.get((kind, url), [])
+        return sorted(found, key=lambda resource: order(resource.get("version")), reverse=True)
+
+    def find(self, kind: str, url: str, version: str | None = None) -> Resource | None:
+        """The latest resource of a URL, of those of the version where one is wanted."""
+        return next((r for r in self.versions(kind, url) if allows(version, r.get("version"))), None)
+
+    def of_kind(self, kind: str) -> Iterator[Resource]:
+        """Every resource of a type."""
+        for (type_, _), resources in self._by_url.items():
+            if type_ == kind:
+                yield from resources
+
+    def code_system(
+        self, url: str, version: str | None, supplements: Iterable[str] = ()
+    ) -> CodeSystem | None:
+        """A code system that has concepts, with its language packs and those supplements that are named."""
+        for resource in self.versions("CodeSystem", url):
+            if resource.get("content") in ("supplement", "not-present"):
+                continue
+            if allows(version, resource.get("version")):
+                return self._compiled(resource, tuple(sorted(set(supplements))))
+        return None
+
+    def supplement(self, canonical: str) -> Resource | None:
+        """The supplement of a canonical, None where there is none."""
+        found = self.find("CodeSystem", *split(canonical))
+        return found if found and found.get("content") == "supplement" else None
+
+    def known_versions(self, url: str) -> list[str]:
+        """The versions of a code system that are there."""
+        found = self.versions("CodeSystem", url)
+        return [r["version"] for r in found if r.get("version") and r.get("content") != "supplement"]
+
+    def _compiled(self, resource: Resource, supplements: tuple[str, ...]) -> CodeSystem:
+        key = (id(resource), supplements)
+        if key not in self._systems:
+            extras = [found for canonical in supplements if (found := self.supplement(canonical))]
+            extras += [pack for pack in self._language_packs(resource.get("url", "")) if pack not in extras]
+            system = self.compile(resource)
+            self._systems[key] = supplemented(system, [self.compile(extra) for extra in extras])
+        return self._systems[key]
+
+    def _language_packs(self, url: str) -> Iterator[Resource]:
+        """Supplements that only translate are taken without being named."""
+        for resource in self.of_kind("CodeSystem"):
+            of_it = split(resource.get("supplements", ""))[0] == url
+            if of_it and resource.get("content") == "supplement" and is_language_pack(resource):
+                yield resource
+
+
+def is_language_pack(resource: Resource) -> bool:
+    """https://hl7.org/fhir/extensions/CodeSystem-usage: a supplement whose purpose is translation."""
+    return any(
+        coding.get("code") == "lang-pack"
+        for extension in resource.get("extension", [])
+        for coding in extension.get("valueCodeableConcept", {}).get("coding", [])
+    )
+
+
+Want = tuple[str, str]  # resource type (or supplements, maps) and URL
+
+
+def gather(
+    start: Iterable[Resource], wants: Iterable[Want], library: Library
+) -> Generator[Want, list[Resource], None]:
+    """Fill the library with what the resources need, with the wants, and with what they need in turn.
+
+    Yields (type, URL), wants sent the stored resources of it; ("supplements", URL) wants the CodeSystems
+    that supplement a code system, ("maps", URL) the ConceptMaps from it. Circles end, as nothing is asked
+    for twice.
+    """
+    waiting = [*wants, *(want for resource in start for want in needs(resource))]
+    asked: set[Want] = set()
+    taken = 0
+    while waiting:
+        want = waiting.pop()
+        if want in asked:
+            continue
+        asked.add(want)
+        found = yield want
+        taken += len(found)
+        if taken > MOST_RESOURCES:
+            return
+        for resource in found:
+            library.add(resource)
+        local = () if want[0] in ("supplements", "maps") else library.versions(*want)
+        waiting += [more for resource in (*found, *local) for more in needs(resource)]
+
+
+def needs(resource: Resource) -> Iterator[Want]:
+    """What must be known to expand or to check against a ValueSet."""
+    yield from _needs_of_extensions(resource)
+    for contained in resource.get("contained", []):
+        yield from needs(contained)
+    for group in resource.get("group", []) if resource.get("resourceType") == "ConceptMap" else ():
+        if group.get("unmapped", {}).get("mode") == "other-map":
+            yield "ConceptMap", split(group["unmapped"].get("url", ""))[0]
+    compose = resource.get("compose", {}) if resource.get("resourceType") == "ValueSet" else {}
+    for part in (*compose.get("include", []), *compose.get("exclude", [])):
+        if part.get("system"):
+            yield from of_system(part["system"])
+        for canonical in part.get("valueSet", []):
+            yield "ValueSet", split(canonical)[0]
+        yield from _needs_of_extensions(part)
+    for entry in resource.get("expansion", {}).get("contains", []):
+        if entry.get("system"):
+            yield from of_system(entry["system"])
+
+
+def of_system(url: str) -> Iterator[Want]:
+    """What a code of this system needs."""
+    yield "CodeSystem", url
+    yield "supplements", url
+
+
+def _needs_of_extensions(part: Resource) -> Iterator[Want]:
+    for extension in part.get("extension", []):
+        if extension.get("url") == SUPPLEMENT:
+            named = next((value for key, value in extension.items() if key.startswith("value")), "")
+            yield "CodeSystem", split(str(named))[0]
+
+
+def canonical_of(resource: Resource) -> str:
+    """`url|version` of a resource."""
+    return joined(resource.get("url", ""), resource.get("version"))
