@@ -1,11 +1,11 @@
 """The CQL rules that are measured, the patient that they judge, and the answers that they must give.
 
-Used by `test_bench_cql.py` (pytest-benchmark) and `cql_compare.py` (side by side with the npm engines).
+Used by `test_bench_cql.py` (pytest-benchmark) and `cql_compare.py` (side by side with npm @cqframework/cql).
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 NOW: Final = "2026-11-21T10:00:00.000+01:00"
@@ -89,8 +89,9 @@ def answer(name: str, patient: str) -> bool:
     return patient == "alarming" or name == "constant"
 
 
-def data_of(name: str, patient: str) -> list[dict[str, Any]]:
-    """The patient with an active COPD and three saturations, or thirty of what the rule looks at."""
+def data_of(name: str, patient: str, now: datetime | None = None) -> list[dict[str, Any]]:
+    """The patient with an active COPD and three saturations, or thirty of what the rule looks at, up to now."""
+    end = (now or datetime.fromisoformat(NOW)).replace(microsecond=0) - timedelta(hours=2)
     alarming = patient == "alarming"
     few = [
         {"resourceType": "Patient", "id": "p", "birthDate": "1950-01-01"},
@@ -103,16 +104,18 @@ def data_of(name: str, patient: str) -> list[dict[str, Any]]:
         },
     ]
     if name in ("constant", "latest"):
-        return [*few, *_series("59408-5", "%", [94, 93, 88 if alarming else 92])]
+        return [*few, *_series(end, "59408-5", "%", [94, 93, 88 if alarming else 92])]
     if name == "latest of 30":
-        return [*few, *_series("59408-5", "%", [*(93 + n % 3 for n in range(29)), 88 if alarming else 92])]
+        return [
+            *few,
+            *_series(end, "59408-5", "%", [*(93 + n % 3 for n in range(29)), 88 if alarming else 92]),
+        ]
     weights = [round(80 + (n * 7 % 5) * 0.1, 1) for n in range(29)]
-    return [*few, *_series("29463-7", "kg", [*weights, 83.1 if alarming else 80.2])]
+    return [*few, *_series(end, "29463-7", "kg", [*weights, 83.1 if alarming else 80.2])]
 
 
-def _series(code: str, unit: str, values: list[float]) -> list[dict[str, Any]]:
-    """Readings every twelve hours, the last one two hours before NOW."""
-    end = datetime(2026, 11, 21, 8, tzinfo=timezone(timedelta(hours=1)))
+def _series(end: datetime, code: str, unit: str, values: list[float]) -> list[dict[str, Any]]:
+    """Readings every twelve hours, the last one at the end."""
     return [
         {
             "resourceType": "Observation",
