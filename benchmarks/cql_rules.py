@@ -90,7 +90,7 @@ def answer(name: str, patient: str) -> bool:
 
 
 def data_of(name: str, patient: str, now: datetime | None = None) -> list[dict[str, Any]]:
-    """The patient with an active COPD and three saturations, or thirty of what the rule looks at, up to now."""
+    """A patient with an active COPD and three saturations, or thirty of what the rule looks at, up to now."""
     end = (now or datetime.fromisoformat(NOW)).replace(microsecond=0) - timedelta(hours=2)
     alarming = patient == "alarming"
     few = [
