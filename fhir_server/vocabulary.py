@@ -18,6 +18,7 @@ import msgspec
 from fhir_server.resource_json import decode_stored, encode
 from fhir_server.search.query import Match, Or, Query, Test
 from fhir_server.store.base import Store, Transaction, Version
+from profiles.definitions import load as load_definitions
 from rules.runtime import regex as engine
 from rules.runtime.errors import EvaluationError
 from terminology.code_system import CodeSystem, compile_code_system
@@ -90,9 +91,17 @@ def _asking(
         want = next(asking)
         while True:
             found = yield _query(*want)
-            want = asking.send([decoded(version.body) for version in found if version.body])
+            stored = [decoded(version.body) for version in found if version.body]
+            want = asking.send([*stored, *_built_in(*want)])
     except StopIteration:
         return
+
+
+def _built_in(kind: str, url: str) -> list[Resource]:
+    """What FHIR itself and Varde define, after what is stored."""
+    definitions = load_definitions()
+    known = {"CodeSystem": definitions.code_systems, "ValueSet": definitions.code_sets}.get(kind, {})
+    return [known[url]] if url in known else []
 
 
 def _query(kind: str, url: str) -> Query:

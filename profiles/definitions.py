@@ -171,6 +171,16 @@ class Definitions:
         )
 
     @cached_property
+    def code_systems(self) -> Mapping[str, dict[str, Any]]:
+        """URL -> CodeSystem resource, of those that HL7 itself defines for R4 (names, no definitions) and ours."""
+        return _read("code_systems.json") | _published("CodeSystem")
+
+    @cached_property
+    def code_sets(self) -> Mapping[str, dict[str, Any]]:
+        """URL -> ValueSet resource, of those of R4 that are made of nothing but `code_systems`, and ours."""
+        return _read("code_sets.json") | _published("ValueSet")
+
+    @cached_property
     def all_search_parameters(self) -> tuple[SearchParameter, ...]:
         """Every search parameter, as published: those of R4, and the few that Varde adds."""
         text = (FOLDER / "search_parameters.json").read_bytes()
@@ -226,6 +236,11 @@ class Definitions:
 def load() -> Definitions:
     """The definitions of R4 4.0.1, one copy per process."""
     return Definitions()
+
+
+def _published(type_: str) -> dict[str, dict[str, Any]]:
+    resources = (msgspec.json.decode(file.read_bytes()) for file in sorted(PUBLISHED.glob(f"{type_}-*.json")))
+    return {resource["url"]: resource for resource in resources}
 
 
 def _read(name: str) -> dict[str, Any]:

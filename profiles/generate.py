@@ -96,6 +96,8 @@ def tables(package: Package) -> dict[str, str]:
         "profiles.json": _lines(_profiles(package)),
         "types.json": _lines(types),
         "value_sets.json": _lines(_value_sets(package, required)),
+        "code_systems.json": _lines(_code_systems(package)),
+        "code_sets.json": _lines(_code_sets(package)),
         "search_parameters.json": _lines(_search_parameters(package)),
         "compartments.json": _lines(_compartments(package)),
         "enumerations.json": _lines(_enumerations(bases)),
@@ -324,6 +326,85 @@ def _concepts(parent: Resource) -> Iterable[str]:
     for concept in parent.get("concept", ()):
         yield concept["code"]
         yield from _concepts(concept)
+
+
+# Code systems that are HL7's own, and the value sets that are made of nothing else: url -> a resource with
+# what an operation needs of it.
+
+_OWN = ("http://hl7.org/fhir/", "http://terminology.hl7.org/")
+_OF_SYSTEMS = (
+    "resourceType", "url", "version", "name", "status", "experimental", "caseSensitive", "valueSet",
+    "hierarchyMeaning", "content", "supplements",
+)  # fmt: skip
+_OF_SETS = ("resourceType", "url", "version", "name", "status", "experimental", "immutable")
+_KEPT_PROPERTIES = frozenset({"notSelectable", "subsumedBy", "parent", "child", "status", "inactive"})
+
+
+def _code_systems(package: Package) -> dict[str, Any]:
+    return {
+        resource["url"]: _code_system(resource)
+        for (kind, _), resource in package.items()
+        if kind == "CodeSystem" and resource["url"].startswith(_OWN) and resource.get("concept")
+    }
+
+
+def _code_system(resource: Resource) -> dict[str, Any]:
+    out = {key: resource[key] for key in _OF_SYSTEMS if key in resource}
+    declared = [
+        {key: value for key, value in part.items() if key != "description"}
+        for part in resource.get("property", ())
+        if part["code"] in _KEPT_PROPERTIES
+    ]
+    return out | ({"property": declared} if declared else {}) | {"concept": _named(resource)}
+
+
+def _named(parent: Resource) -> list[dict[str, Any]]:
+    """The concepts with their names, without what defines them in prose."""
+    out = []
+    for concept in parent["concept"]:
+        row = {key: concept[key] for key in ("code", "display") if key in concept}
+        kept = [part for part in concept.get("property", ()) if _says_something(part, parent)]
+        row |= {"property": kept} if kept else {}
+        out.append(row | ({"concept": _named(concept)} if concept.get("concept") else {}))
+    return out
+
+
+def _says_something(part: Resource, parent: Resource) -> bool:
+    """Not that a concept is active, or below the concept that it stands in."""
+    usual = {("status", "active"), ("subsumedBy", parent.get("code"))}
+    return part["code"] in _KEPT_PROPERTIES and (part["code"], part.get("valueCode")) not in usual
+
+
+def _code_sets(package: Package) -> dict[str, Any]:
+    systems = _code_systems(package)
+    found = {
+        resource["url"]: {key: resource[key] for key in _OF_SETS if key in resource}
+        | {"compose": _without_prose(resource["compose"])}
+        for (kind, _), resource in package.items()
+        if kind == "ValueSet" and _only_of(resource.get("compose"), systems)
+    }
+    return {url: resource for url, resource in found.items() if _imports(resource) <= found.keys()}
+
+
+def _only_of(compose: Any, systems: Mapping[str, Any]) -> bool:
+    if not compose:
+        return False
+    parts = [*compose.get("include", ()), *compose.get("exclude", ())]
+    return all(part.get("system") in systems or "system" not in part for part in parts)
+
+
+def _imports(resource: Resource) -> set[str]:
+    compose = resource["compose"]
+    parts = [*compose.get("include", ()), *compose.get("exclude", ())]
+    return {url.partition("|")[0] for part in parts for url in part.get("valueSet", ())}
+
+
+def _without_prose(compose: Any) -> Any:
+    if isinstance(compose, list):
+        return [_without_prose(item) for item in compose]
+    if isinstance(compose, dict):
+        return {key: _without_prose(value) for key, value in compose.items() if key != "extension"}
+    return compose
 
 
 # Search parameters: id -> facts, in the specification's words.

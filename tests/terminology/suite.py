@@ -177,6 +177,8 @@ def _only_optional(value: Any) -> bool:
 
 
 def _fits(expected: str, actual: str) -> bool:
+    if "|$version$" in expected:
+        return expected.replace("$version$", "4.0.1") == actual
     if expected in _KINDS:
         return re.fullmatch(_KINDS[expected], actual, re.DOTALL) is not None
     match = re.fullmatch(r"\$(choice|fragments|external)(?::(.*))?\$", expected, re.DOTALL)

@@ -39,9 +39,6 @@ EXCEPTIONS: dict[str, str] = {
     "overload/expand-exclude-versioned": (
         "code2 of version 2.0.0 is called Display #2 in the code system, and so overload/expand-all has it"
     ),
-    "exclude/exclude-combo": "the value sets of FHIR itself are not there yet",
-    "exclude/include-combo": "the value sets of FHIR itself are not there yet",
-    "exclude/exclude-gender2": "the value sets of FHIR itself are not there yet",
     "validation/validation-simple-coding-bad-system": (
         "the same message as in errors/unknown-system1, but without quotes around the system: one of them fails"
     ),
