@@ -172,7 +172,7 @@ class Definitions:
 
     @cached_property
     def code_systems(self) -> Mapping[str, dict[str, Any]]:
-        """URL -> CodeSystem resource, of those that HL7 itself defines for R4 (names, no definitions) and ours."""
+        """URL -> CodeSystem resource: those HL7 itself defines for R4 (names, no definitions), and ours."""
         return _read("code_systems.json") | _published("CodeSystem")
 
     @cached_property
