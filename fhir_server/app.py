@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fhir_server import log, metrics
 from fhir_server.errors import FhirError, Issue, operation_outcome
-from fhir_server.exchange import Service
+from fhir_server.exchange import Policy, Service
 from fhir_server.http import Fhir
 from fhir_server.instants import http_date
 from fhir_server.origin import BASE, Origin, networks
@@ -32,6 +32,7 @@ from fhir_server.store.base import Store, T, Transaction
 from fhir_server.write import Change, commit
 
 READY_SECONDS = 3
+_DELETES = 1000  # by one conditional delete, where several are allowed
 _DEVICE: dict[str, Any] = {
     "resourceType": "Device",
     "id": "varde-engine",
@@ -89,6 +90,9 @@ def create_app(
         new_id or time_ordered_id,
         clock(),
         (settings.cursor_secret or secrets.token_hex()).encode(),
+        policy=Policy(
+            _DELETES if settings.conditional_delete == "multiple" else 1, settings.versioned_updates
+        ),
     )
 
     @asynccontextmanager

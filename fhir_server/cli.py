@@ -103,6 +103,7 @@ def _run(settings: Settings) -> None:
 
     from fhir_server import log
     from fhir_server.app import create_app, prepare
+    from fhir_server.interactions import later
 
     log.configure(settings.log_level)
     try:
@@ -126,8 +127,12 @@ def _run(settings: Settings) -> None:
         return
     settings.cursor_secret = settings.cursor_secret or secrets.token_hex()
     # Workers are new processes: the environment is how they get their settings.
-    with tempfile.TemporaryDirectory(prefix="varde-metrics-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="varde-metrics-") as folder,
+        tempfile.TemporaryDirectory(prefix="varde-later-") as answers,
+    ):
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
+        os.environ[later.FOLDER] = answers
         for name, value in settings.model_dump(exclude_none=True).items():
             os.environ[f"VARDE_{name.upper()}"] = str(value)
         uvicorn.run("fhir_server.app:from_environment", factory=True, workers=settings.workers, **options)

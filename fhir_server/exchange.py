@@ -21,6 +21,15 @@ _RETURNS = frozenset({"minimal", "representation", "OperationOutcome"})
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """What the specification leaves to whoever runs the server: how many resources a conditional delete may
+    delete, and whether a change of a resource must say which version it is made from."""
+
+    deletes: int = 1
+    versioned_updates: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """What every interaction works with: the store, the sources of time and of ids, the secret that seals
     the links to a search's next pages, the patients' rules as they were compiled from this store."""
@@ -31,6 +40,7 @@ class Service:
     started: datetime
     key: bytes = b""
     rules: Memory = field(default_factory=Memory)
+    policy: Policy = Policy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,7 @@ class Prefer:
 
     returns: str | None = None
     strict: bool = False
+    asynchronous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +114,13 @@ def parse_pairs(query: str) -> list[tuple[str, str]]:
 @lru_cache(maxsize=64)
 def parse_prefer(header: str) -> Prefer:
     """What a Prefer header asks for; preferences that we do not know are ignored (RFC 7240)."""
-    returns, strict = None, False
+    returns, strict, asynchronous = None, False, False
     for part in header.replace(";", ",").split(","):
         name, _, value = (text.strip().strip('"') for text in part.partition("="))
         if name.lower() == "return" and value in _RETURNS:
             returns = value
         elif name.lower() == "handling":
             strict = value.lower() == "strict"
-    return Prefer(returns, strict)
+        elif name.lower() == "respond-async":
+            asynchronous = True
+    return Prefer(returns, strict, asynchronous)

@@ -20,6 +20,7 @@ from fhir_server.compression import WORTH, compress, decompress, takes_gzip
 from fhir_server.errors import FhirError, operation_outcome
 from fhir_server.exchange import Request, Response, Service, parse_pairs
 from fhir_server.instants import http_date
+from fhir_server.interactions import later
 from fhir_server.interactions.bundle import bundle
 from fhir_server.interactions.entries import location
 from fhir_server.interactions.routes import ROUTES, Interaction, Place, match
@@ -37,7 +38,12 @@ from fhir_server.origin import BASE, Origin
 from fhir_server.preconditions import etag
 from fhir_server.resource_json import decode_stored, encode, prettify
 
-_ROUTES = {**ROUTES, "": {"POST": ("bundle", bundle)}}
+_ROUTES = {
+    **ROUTES,
+    "": {"POST": ("bundle", bundle)},
+    "_async/{id}": {"GET": ("async-status", later.status), "DELETE": ("async-cancel", later.cancel)},
+    "_async/{id}/result": {"GET": ("async-result", later.result)},
+}
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _RESOURCE, _FORM = frozenset({JSON, XML}), frozenset({FORM})
 _PATCH = frozenset({JSON, XML, JSON_PATCH, XML_PATCH})
@@ -130,6 +136,9 @@ class Fhir:
         request = Request(
             call.method, base, place.type, place.id, place.version, query, call.headers, body, resource, media
         )
+        if call.interaction in later.SUPPORTED and call.method != "HEAD" and request.prefer.asynchronous:
+            url = f"{base}{scope['path'].removeprefix(BASE)}{'?' if query else ''}{query}"
+            return await later.start(self._service, request, interaction, url)
         return await interaction(self._service, request)
 
     async def _read_body(self, headers: dict[str, str], receive: Receive) -> bytes:

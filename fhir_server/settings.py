@@ -34,6 +34,12 @@ class Settings(BaseSettings):
         description="Secret that seals the links to next pages; without it they end with the server.",
     )
     max_body_bytes: int = Field(default=32 * 2**20, ge=1024, description="Largest request body, in bytes.")
+    conditional_delete: Literal["single", "multiple"] = Field(
+        default="single", description="Whether a conditional delete may delete several resources, up to 1000."
+    )
+    versioned_updates: bool = Field(
+        default=False, description="Require If-Match where a resource that exists is updated or patched."
+    )
     trusted_proxies: str = Field(
         default="",
         description="Addresses or networks whose Forwarded and X-Forwarded-... headers are believed, "

@@ -39,7 +39,8 @@ class Change:
     nothing when one matches, the others are of the one that matches. `full_url` is what the other changes
     call this one, `references` the conditional references in it with the search behind each, `where` its
     place in a Bundle ("Bundle.entry[3]"). `edit` makes the resource of a PATCH from the current one, and the
-    change holds only if `made_from` is still the current version.
+    change holds only if `made_from` is still the current version. `most` is how many a DELETE may delete;
+    `versioned` says that what exists is changed with if_match only.
     """
 
     method: str
@@ -54,6 +55,8 @@ class Change:
     where: str = ""
     edit: Callable[[Change, dict[str, Any]], Change] | None = None
     made_from: int | None = None
+    most: int = 1
+    versioned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +193,15 @@ def _links(changes: Iterable[Change], ids: Iterable[str | None]) -> dict[str, st
 class _Target:
     """Where a change goes: the id, and what is there now; or why there is nothing to do.
 
-    That is `outcome`, or `twin`: the index of a create in the same Bundle with the same condition.
+    That is `outcome`, or `twin`: the index of a create in the same Bundle with the same condition. `others`
+    are what a DELETE of several deletes besides.
     """
 
     id: str | None = None
     before: Version | None = None
     outcome: Outcome | None = None
     twin: int | None = None
+    others: tuple[Version, ...] = ()
 
 
 class _Unit:
@@ -256,12 +261,12 @@ class _Unit:
             twin = creates.setdefault(change.criteria, index) if _is_conditional_create(change) else index
             try:
                 target = self._target(draft) if twin == index else _Target(twin=twin)
-                if target.id and (change.type, target.id) in taken:
+                ids = {(change.type, id_) for id_ in (target.id, *(v.id for v in target.others)) if id_}
+                if ids & taken:
                     raise FhirError("invalid", "Two entries of the Bundle write the same resource")
             except FhirError as error:
                 raise inside(error, change.where) from None
-            if target.id:
-                taken.add((change.type, target.id))
+            taken |= ids
             targets.append(target)
         return targets
 
@@ -270,11 +275,11 @@ class _Unit:
         if change.criteria is None:
             before = None if change.method == "POST" else self._tx.read(change.type, draft.id)
             return _Target(draft.id, before)
+        if change.method == "DELETE":
+            return self._deletions(change, change.criteria)
         found = self._only_match(change.criteria)
         if change.method == "POST":
             return _Target(outcome=Outcome(200, found)) if found else _Target(draft.id)
-        if change.method == "DELETE":
-            return _Target(found.id, found) if found else _Target(outcome=Outcome(204, None))
         if change.method == "PATCH":
             if found is None or found.id != draft.id:
                 raise FhirError("stale", "The search finds another resource now; try again")
@@ -284,6 +289,15 @@ class _Unit:
         if change.id and change.id != found.id:
             raise FhirError("invalid", "The resource's id is not that of the resource which the search finds")
         return _Target(found.id, found)
+
+    def _deletions(self, change: Change, criteria: Query) -> _Target:
+        found = self._tx.search(replace(criteria, count=change.most + 1))
+        if len(found) > change.most:
+            what = "one resource matches" if change.most == 1 else f"{change.most} resources match"
+            raise FhirError("multiple-matches", f"More than {what}")
+        if not found:
+            return _Target(outcome=Outcome(204, None))
+        return _Target(found[0].id, found[0], others=found[1:])
 
     def _update_as_create(self, draft: _Draft) -> _Target:
         before = self._tx.read(draft.change.type, draft.id) if draft.change.id else None
@@ -299,10 +313,15 @@ class _Unit:
             return target.outcome or Outcome(204, None)
         change, before = draft.change, target.before
         try:
-            preconditions.check(before, change.if_match, change.if_none_match)
+            for one in (before, *target.others):
+                preconditions.check(one, change.if_match, change.if_none_match)
+            if change.versioned and change.if_match is None and before and not before.deleted:
+                raise FhirError("precondition-failed", "Say with If-Match which version this is made from")
             if change.made_from is not None and (before is None or before.version != change.made_from):
                 raise FhirError("stale", "The resource is being changed by others; try again")
             if change.method == "DELETE":
+                for one in target.others:
+                    self._delete(change, one)
                 return self._delete(change, before)
             return self._save(draft, target.id, before)
         except FhirError as error:

@@ -7,8 +7,10 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from fhir_server.exchange import Request, Response, Service
+from fhir_server.errors import FhirError
+from fhir_server.exchange import Policy, Request, Response, Service
 from fhir_server.interactions.operations import DEFINED
+from fhir_server.interactions.shaping import SHAPES, Shaping
 from fhir_server.interactions.terminology_capabilities import terminology_capabilities
 from fhir_server.resource_json import encode
 from fhir_server.search import parameters
@@ -20,27 +22,47 @@ _OF_A_RESOURCE = (
 )  # fmt: skip
 
 
+_MODES = ("full", "normative", "terminology")
+
+
 async def capabilities(service: Service, request: Request) -> Response:
-    """The CapabilityStatement; its date is the server's start. With mode=terminology the other one."""
-    if ("mode", "terminology") in request.pairs:
+    """The CapabilityStatement, whose date is the server's start; with mode=terminology the other one.
+
+    What we have to say is normative, all of it: mode=normative is mode=full.
+    """
+    pairs = dict(request.pairs)
+    mode = pairs.pop("mode", "full")
+    if mode not in _MODES:
+        raise FhirError("invalid", f"mode must be one of {', '.join(_MODES)}")
+    if request.prefer.strict and pairs.keys() - SHAPES:
+        raise FhirError("invalid", "The capabilities have no parameters but mode, _summary and _elements")
+    if mode == "terminology":
         return await terminology_capabilities(service, request)
-    resources = await asyncio.to_thread(_resources)  # the first time, every search parameter is compiled
-    return Response(200, encode(_statement(request.base, service.started, resources)))
+    # The first time, every search parameter is compiled.
+    resources = await asyncio.to_thread(_resources, service.policy)
+    statement = _statement(request.base, service.started, resources)
+    return Response(200, encode(Shaping(request).part(statement)))
 
 
 @cache
-def _resources() -> list[dict[str, Any]]:
-    return [_resource(type_) for type_ in load().resource_types]
+def _resources(policy: Policy) -> list[dict[str, Any]]:
+    return [_resource(type_, policy) for type_ in load().resource_types]
 
 
-def _statement(base: str, started: datetime, resources: list[dict[str, Any]]) -> dict[str, Any]:
+def _about(type_: str, base: str, started: datetime) -> dict[str, Any]:
     return {
-        "resourceType": "CapabilityStatement",
+        "resourceType": type_,
         "status": "active",
         "date": started.isoformat(timespec="seconds"),
         "kind": "instance",
         "software": {"name": "Varde", "version": VERSION},
         "implementation": {"description": "Varde, for digital home follow-up", "url": base},
+    }
+
+
+def _statement(base: str, started: datetime, resources: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        **_about("CapabilityStatement", base, started),
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
         "patchFormat": ["application/json-patch+json", "application/xml-patch+xml"],
@@ -59,19 +81,19 @@ def _operations(type_: str) -> list[dict[str, Any]]:
     return [{"name": name, "definition": url} for name, url in DEFINED.get(type_, {}).items()]
 
 
-def _resource(type_: str) -> dict[str, Any]:
+def _resource(type_: str, policy: Policy) -> dict[str, Any]:
     searchable = parameters.of(type_).values()
     resource = {
         "type": type_,
         "profile": f"http://hl7.org/fhir/StructureDefinition/{type_}",
         "interaction": [{"code": code} for code in _OF_A_RESOURCE],
-        "versioning": "versioned-update",
+        "versioning": "versioned-update" if policy.versioned_updates else "versioned",
         "readHistory": True,
         "updateCreate": True,
         "conditionalCreate": True,
         "conditionalRead": "full-support",
         "conditionalUpdate": True,
-        "conditionalDelete": "single",
+        "conditionalDelete": "multiple" if policy.deletes > 1 else "single",
         "referencePolicy": ["literal", "logical"],
         "searchInclude": [f"{type_}:{p.code}" for p in searchable if p.type == "reference"],
         "searchParam": [{"name": p.code, "definition": p.url, "type": p.type} for p in searchable],

@@ -26,4 +26,5 @@ def change(service: Service, request: Request) -> Change:
             raise FhirError("invalid", "A delete needs an id or search criteria in the URL")
         criteria = read_criteria(service, request, request.query)
     if_match = parse_etags(request.headers.get("if-match"), "If-Match")
-    return Change("DELETE", request.type, request.id or None, criteria=criteria, if_match=if_match)
+    most = service.policy.deletes
+    return Change("DELETE", request.type, request.id or None, None, criteria, if_match, most=most)

@@ -34,9 +34,9 @@ def full_url(version: Version, base: str) -> str:
     return f"{base}/{version.type}/{version.id}"
 
 
-def resource_of(version: Version, base: str) -> dict[str, Any]:
-    """The fullUrl and the resource of an entry, the latter only where the version has one."""
+def resource_of(version: Version, base: str, body: bytes | None) -> dict[str, Any]:
+    """The fullUrl and the resource of an entry, the latter only where there is one."""
     entry: dict[str, Any] = {"fullUrl": full_url(version, base)}
-    if version.body is not None:
-        entry["resource"] = msgspec.Raw(version.body)
+    if body is not None:
+        entry["resource"] = msgspec.Raw(body)
     return entry

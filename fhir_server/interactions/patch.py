@@ -56,6 +56,7 @@ def change(service: Service, request: Request) -> Change:
         if_match=parse_etags(request.headers.get("if-match"), "If-Match"),
         if_none_match=parse_etags(request.headers.get("if-none-match"), "If-None-Match"),
         edit=edit,
+        versioned=service.policy.versioned_updates,
     )
 
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from fhir_server.errors import FhirError
 from fhir_server.exchange import Request, Response, Service
+from fhir_server.interactions.shaping import SHAPES, Shaping
 from fhir_server.preconditions import not_modified
-from fhir_server.resource_json import decode_stored, encode
-from fhir_server.search.parse import parse
-from fhir_server.search.shape import shape
 from fhir_server.store.base import Version
-
-_SHAPES = frozenset({"_summary", "_elements"})
 
 
 async def read(service: Service, request: Request) -> Response:
@@ -23,7 +17,7 @@ async def read(service: Service, request: Request) -> Response:
 def show(request: Request, version: Version | None) -> Response:
     """A version that a client asked for, or the part of it."""
     pairs = request.pairs if request.query else []
-    if request.prefer.strict and any(name not in _SHAPES for name, _ in pairs):
+    if request.prefer.strict and any(name not in SHAPES for name, _ in pairs):
         raise FhirError("invalid", "A read has no parameters but _summary, _elements, _format and _pretty")
     if version is None:
         raise FhirError("not-found", f"There is no such {request.type}")
@@ -32,18 +26,7 @@ def show(request: Request, version: Version | None) -> Response:
     headers = request.headers
     if not_modified(version, headers.get("if-none-match"), headers.get("if-modified-since")):
         return Response(304, None, version)
-    return Response(200, _shaped(request, version, pairs) if pairs else version.body, version)
-
-
-def _shaped(request: Request, version: Version, pairs: list[tuple[str, str]]) -> bytes:
-    """https://hl7.org/fhir/R4/search.html#summary, of one resource."""
-    shapes = [pair for pair in pairs if pair[0] in _SHAPES]
-    search = parse(
-        version.type, shapes, strict=request.prefer.strict, base=request.base, now=datetime.now(UTC)
-    )
-    body = version.body or b"{}"
-    if search.summary == "count":
-        raise FhirError("invalid", "_summary=count is for searches")
-    if not search.summary and not search.elements:
-        return body
-    return encode(shape(decode_stored(body), search.summary, search.elements))
+    shaping = Shaping(request)
+    if shaping.only_count:
+        raise FhirError("invalid", "_summary=count is for searches and histories")
+    return Response(200, shaping.body(version), version)

@@ -46,8 +46,8 @@ OPERATIONS: Mapping[str, tuple[str, Interaction]] = {
     "ValueSet/{id}/$validate-code": ("validate-code", terminology.validate_code_in_value_set),
 }
 
-# Path template -> method -> the interaction's name in the specification, and the function. http.py adds the
-# one on the base itself, which is for Bundles and is none of their entries.
+# Path template -> method -> the interaction's name in the specification, and the function. http.py adds those
+# that cannot be entries of a Bundle.
 ROUTES: Mapping[str, Mapping[str, tuple[str, Interaction]]] = {
     "metadata": {"GET": ("capabilities", capabilities)},
     "_history": {"GET": ("history-system", history)},
@@ -93,6 +93,8 @@ def match(path: str) -> Place:
         return Place(first)
     if len(parts) == 1 and first in OPERATIONS:
         return Place(first)
+    if first == "_async" and len(parts) in (2, 3) and parts[2:] in ([], ["result"]):
+        return Place("/".join(["_async/{id}", *parts[2:]]), id=parts[1])
     if first.startswith(("_", "$")):
         raise FhirError("unknown-type", "There is no such operation")
     raise FhirError("unknown-type", "There is no such resource type in FHIR R4")

@@ -41,4 +41,5 @@ def change(service: Service, request: Request) -> Change:
         criteria,
         parse_etags(request.headers.get("if-match"), "If-Match"),
         parse_etags(request.headers.get("if-none-match"), "If-None-Match"),
+        versioned=service.policy.versioned_updates,
     )

@@ -80,12 +80,33 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Which part of a history is wanted; moments in microseconds.
+
+    `since`: versions made then or later. `during`: those that were current at some moment in [low, high).
+    `beyond`: the seq of the last version of the page before this one.
+    """
+
+    count: int = 50
+    beyond: int | None = None
+    since: int | None = None
+    during: tuple[int, int] | None = None
+    oldest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Chapter:
-    """A page of history, newest first; `next` is the seq to put into `before`, None on the last page."""
+    """A page of history, newest first unless asked otherwise.
+
+    `next` is the seq to put into `Excerpt.beyond`, None on the last page; `total` is that of all pages.
+    """
 
     versions: tuple[Version, ...]
     next: int | None
     total: int
+
+
+WHOLE = Excerpt()
 
 
 class Transaction(Protocol):
@@ -163,15 +184,9 @@ class Store(Protocol):
         """As Transaction.vread, of what is committed."""
 
     async def history(
-        self,
-        type: str | None = None,
-        id: str | None = None,
-        *,
-        count: int = 50,
-        before: int | None = None,
-        since: int | None = None,
+        self, type: str | None = None, id: str | None = None, excerpt: Excerpt = WHOLE
     ) -> Chapter:
-        """Versions newest first: of a resource, of a type, or of all. `since` in microseconds."""
+        """Versions of a resource, of a type, or of all. A deletion counts as current when it was made."""
 
     async def search(self, query: Query) -> Found:
         """A page. Without query.snapshot it sees the newest commit, and every acknowledged write is in it;

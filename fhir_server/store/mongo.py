@@ -20,7 +20,7 @@ from pymongo.uri_parser import parse_uri
 
 from fhir_server.errors import FhirError
 from fhir_server.search.query import Query
-from fhir_server.store.base import Chapter, Found, Transaction, Version
+from fhir_server.store.base import WHOLE, Chapter, Excerpt, Found, Transaction, Version
 from fhir_server.store.group import Group
 from fhir_server.store.mongo_ledger import DURABLE, MongoLedger, unavailable
 from fhir_server.store.mongo_query import INDEXES
@@ -116,15 +116,9 @@ class MongoStore:
         return await self._run(lambda: self._reader.numbered(type, id, version))
 
     async def history(
-        self,
-        type: str | None = None,
-        id: str | None = None,
-        *,
-        count: int = 50,
-        before: int | None = None,
-        since: int | None = None,
+        self, type: str | None = None, id: str | None = None, excerpt: Excerpt = WHOLE
     ) -> Chapter:
-        return await self._run(lambda: self._reader.chapter(type, id, count, before, since))
+        return await self._run(lambda: self._reader.chapter(type, id, excerpt))
 
     async def search(self, query: Query) -> Found:
         return await self._run(lambda: self._reader.find(query, self._at(query)))

@@ -13,7 +13,7 @@ from pymongo.database import Database
 
 from fhir_server.search.query import Query
 from fhir_server.store import joins
-from fhir_server.store.base import Chapter, Found, Head, Span, Version
+from fhir_server.store.base import Chapter, Excerpt, Found, Head, Span, Version
 from fhir_server.store.cursor import check_cursor, phases
 from fhir_server.store.mongo_document import version
 from fhir_server.store.mongo_query import bounded, condition, count, page, sort_fields, timeline
@@ -222,23 +222,56 @@ class Reader:
         )
         return int(found["extent"]) if found else DAY
 
-    def chapter(
-        self, type: str | None, id: str | None, size: int, before: int | None, since: int | None
-    ) -> Chapter:
+    def chapter(self, type: str | None, id: str | None, excerpt: Excerpt) -> Chapter:
         """A page of history."""
         of: Document = {}
         if type is not None:
             of["type"] = type
         if id is not None:
             of["id"] = id
-        if since is not None:
-            of["updated"] = {"$gte": since}
-        # every number up to the newest was given to a version: nothing has to be counted
-        total = self.versions.count_documents(of) if of else self._newest()
-        window = {**of, "_id": {"$lt": before or CURRENT}}
-        rows = list(self.versions.find(window).sort("_id", -1).limit(size + 1))
-        versions = tuple(version(row) for row in rows[:size])
-        return Chapter(versions, versions[-1].seq if len(rows) > size and versions else None, total)
+        if excerpt.since is not None:
+            of["updated"] = {"$gte": excerpt.since}
+        if excerpt.during is not None:
+            of["updated"] = {**of.get("updated", {}), "$lt": excerpt.during[1]}
+        side, order = ("$gt", 1) if excerpt.oldest_first else ("$lt", -1)
+        window = {**of, "_id": {side: excerpt.beyond}} if excerpt.beyond is not None else of
+        if excerpt.during is None:
+            # every number up to the newest was given to a version: nothing has to be counted
+            total = self.versions.count_documents(of) if of else self._newest()
+            rows = list(self.versions.find(window).sort("_id", order).limit(excerpt.count + 1))
+        else:
+            total, rows = self._during(of, window, order, excerpt)
+        versions = tuple(version(row) for row in rows[: excerpt.count])
+        more = len(rows) > excerpt.count and versions
+        return Chapter(versions, versions[-1].seq if more else None, total)
+
+    def _during(
+        self, of: Document, window: Document, order: int, excerpt: Excerpt
+    ) -> tuple[int, list[Document]]:
+        """The total and the rows of a page, without what was succeeded before the period began."""
+        low = (excerpt.during or (0, 0))[0]
+        lasting: list[Document] = [
+            {
+                "$lookup": {
+                    "from": self.versions.name,
+                    "localField": "until",
+                    "foreignField": "_id",
+                    "as": "next",
+                }
+            },
+            {
+                "$match": {
+                    "$or": [
+                        {"until": CURRENT},
+                        {"updated": {"$gte": low}},
+                        {"next.updated": {"$gt": low}},
+                    ]
+                }
+            },
+        ]
+        counted = list(self.versions.aggregate([{"$match": of}, *lasting, {"$count": "n"}]))
+        page = [{"$sort": {"_id": order}}, *lasting, {"$limit": excerpt.count + 1}]
+        return counted[0]["n"] if counted else 0, list(self.versions.aggregate([{"$match": window}, *page]))
 
     def _newest(self) -> int:
         found = list(self.versions.find({}, {"_id": 1}).sort("_id", -1).limit(1))

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from fhir_server.errors import FhirError
 from fhir_server.search.query import Query
-from fhir_server.store.base import Chapter, Found, Transaction, Version
+from fhir_server.store.base import WHOLE, Chapter, Excerpt, Found, Transaction, Version
 from fhir_server.store.group import Group
 from fhir_server.store.sqlite_file import (
     Connection,
@@ -77,15 +77,9 @@ class SqliteStore:
         return await self._readers.at_once(lambda connection: numbered(connection, type, id, version))
 
     async def history(
-        self,
-        type: str | None = None,
-        id: str | None = None,
-        *,
-        count: int = 50,
-        before: int | None = None,
-        since: int | None = None,
+        self, type: str | None = None, id: str | None = None, excerpt: Excerpt = WHOLE
     ) -> Chapter:
-        return await self._readers.run(lambda connection: chapter(connection, type, id, count, before, since))
+        return await self._readers.run(lambda connection: chapter(connection, type, id, excerpt))
 
     async def search(self, query: Query) -> Found:
         return await self._readers.run(lambda connection: find(connection, query, _at(connection, query)))

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from fhir_server.errors import FhirError
-from fhir_server.store.base import Chapter, Version
+from fhir_server.store.base import Chapter, Excerpt, Version
 from fhir_server.store.rows import CURRENT
 from fhir_server.store.sqlite_schema import lay_out
 from fhir_server.store.tree import encodable
@@ -180,36 +180,40 @@ def changed(connection: sqlite3.Connection, since: int, limit: int) -> tuple[Ver
     return tuple(Version(*row) for row in rows)
 
 
-def chapter(
-    connection: sqlite3.Connection,
-    type: str | None,
-    id: str | None,
-    count: int,
-    before: int | None,
-    since: int | None,
-) -> Chapter:
+def chapter(connection: sqlite3.Connection, type: str | None, id: str | None, excerpt: Excerpt) -> Chapter:
     """A page of history; each kind of it has an index."""
     where, values = ["1"], list[object]()
     source = "version AS v"
+    timed = excerpt.since is not None or excerpt.during is not None
     if type is not None:
         where.append(f"v.type = {_TYPE}")
         values.append(type)
-        index = "version_id" if id is not None else "version_type" if since is None else "version_updated"
+        index = "version_id" if id is not None else "version_updated" if timed else "version_type"
         source += f" INDEXED BY {index}"
-    elif since is not None:  # every type in turn: what was changed since is the end of each one's index
+    elif timed:  # every type in turn: what was changed since is the end of each one's index
         source = "name AS n CROSS JOIN version AS v INDEXED BY version_updated ON v.type = n.id"
     if id is not None:
         where.append("v.id = ?")
         values.append(id)
-    if since is not None:
+    if excerpt.since is not None:
         where.append("v.updated >= ?")
-        values.append(since)
+        values.append(excerpt.since)
+    if excerpt.during is not None:
+        low, high = excerpt.during
+        where.append(f"v.updated < ? AND (v.updated >= ? OR v.until = {CURRENT} OR {_SUCCEEDED} > ?)")
+        values += (high, low, low)
     of = f"FROM {source} WHERE {' AND '.join(where)}"
     (total,) = connection.execute(f"SELECT count(*) {of}", values).fetchone()
+    side, order, start = (">", "ASC", 0) if excerpt.oldest_first else ("<", "DESC", CURRENT)
     rows = connection.execute(
-        f"{_VERSION} WHERE v.seq IN (SELECT v.seq {of} AND v.seq < ? ORDER BY v.seq DESC LIMIT ?)"
-        " ORDER BY v.seq DESC",
-        (*values, before or CURRENT, count + 1),
+        f"{_VERSION} WHERE v.seq IN (SELECT v.seq {of} AND v.seq {side} ? ORDER BY v.seq {order} LIMIT ?)"
+        f" ORDER BY v.seq {order}",
+        (*values, excerpt.beyond or start, excerpt.count + 1),
     ).fetchall()
-    versions = tuple(Version(*row) for row in rows[:count])
-    return Chapter(versions, versions[-1].seq if len(rows) > count and versions else None, total)
+    versions = tuple(Version(*row) for row in rows[: excerpt.count])
+    more = len(rows) > excerpt.count and versions
+    return Chapter(versions, versions[-1].seq if more else None, total)
+
+
+# When a version was succeeded; a deletion, whose `until` is its own seq, when it was made.
+_SUCCEEDED = "(SELECT next.updated FROM version AS next WHERE next.seq = v.until)"

@@ -71,3 +71,27 @@ def test_every_search_parameter_that_it_names_is_applied(statement, fhir):
 def test_the_system_interactions_are_there(statement):
     codes = [item["code"] for item in statement["rest"][0]["interaction"]]
     assert codes == ["transaction", "batch", "history-system"]
+
+
+def test_the_modes(fhir):
+    full = fhir.get("/metadata?mode=full").json()
+    assert full == fhir.get("/metadata").json() == fhir.get("/metadata?mode=normative").json()
+    terminology = fhir.get("/metadata?mode=terminology").json()
+    assert terminology["resourceType"] == "TerminologyCapabilities"
+    assert validate(terminology) == []
+    assert fhir.get("/metadata?mode=nonsense").status_code == 400
+    assert fhir.get("/metadata?nonsense=1", prefer="handling=strict").status_code == 400
+
+
+def test_a_part_of_the_statement(fhir):
+    part = fhir.get("/metadata?_elements=fhirVersion").json()
+    assert part["fhirVersion"] == "4.0.1"
+    assert "software" not in part
+    assert fhir.get("/metadata?_summary=true").json()["meta"]["tag"][0]["code"] == "SUBSETTED"
+
+
+def test_head_says_what_get_says_without_a_body(fhir):
+    get, head = fhir.get("/metadata"), fhir.request("HEAD", "/metadata")
+    assert head.status_code == 200
+    assert head.headers["content-length"] == get.headers["content-length"]
+    assert head.headers["content-type"] == get.headers["content-type"]

@@ -96,3 +96,84 @@ def test_count_zero_gives_the_total_alone(fhir):
     put(fhir, "p")
     book = fhir.get("/Patient/p/_history?_count=0").json()
     assert (book["total"], "entry" in book) == (1, False)
+
+
+def versions(book):
+    return [entry["response"]["etag"][3:-1] for entry in book.get("entry", [])]
+
+
+def test_a_resource_that_came_back_was_created_again(fhir):
+    put(fhir, "p")
+    fhir.delete("/Patient/p")
+    put(fhir, "p")
+    put(fhir, "p")
+    expected = ["200 OK", "201 Created", "204 No Content", "201 Created"]
+    for path in ("/Patient/p/_history", "/Patient/_history", "/_history"):
+        book = fhir.get(path).json()
+        assert [entry["response"]["status"] for entry in book["entry"]][:4] == expected
+    page = fhir.get("/Patient/p/_history?_count=2").json()
+    assert [entry["response"]["status"] for entry in page["entry"]] == expected[:2]
+
+
+@pytest.mark.parametrize("path", ["/Patient/p/_history", "/Patient/_history", "/_history"])
+def test_history_at_a_time_has_what_was_current_then(fhir, clock, path):
+    clock.now += timedelta(days=1)
+    for _ in range(3):
+        put(fhir, "p")
+        clock.now += timedelta(days=1)
+    fhir.delete("/Patient/p")
+    noon = "T12:00:00Z"
+
+    def at(moment):
+        book = fhir.get(f"{path}?_at={moment}").json()
+        assert book["link"][0]["url"].endswith(f"{path}?_at={moment.replace(':', '%3A')}")
+        return [v["response"]["etag"][3:-1] for v in book.get("entry", []) if v["fullUrl"].endswith("/p")]
+
+    assert at("2026-11-21" + noon) == []
+    assert at("2026-11-22" + noon) == ["1"]
+    assert at("2026-11-23" + noon) == ["2"]
+    assert at("2026-11-23") == ["2", "1"]
+    assert at("2026-11") == ["4", "3", "2", "1"]
+    assert at("2026-11-27") == []
+
+
+def test_history_oldest_first(fhir):
+    for _ in range(5):
+        put(fhir, "p")
+    url, seen = "/Patient/p/_history?_sort=_lastUpdated&_count=2", []
+    while url:
+        book = fhir.get(url).json()
+        assert book["total"] == 5
+        seen += versions(book)
+        url = next((link["url"] for link in book["link"] if link["relation"] == "next"), None)
+    assert seen == ["1", "2", "3", "4", "5"]
+    assert versions(fhir.get("/Patient/p/_history?_sort=-_lastUpdated").json()) == seen[::-1]
+    assert fhir.get("/Patient/p/_history?_sort=name").status_code == 400
+
+
+def test_history_shows_the_part_that_is_asked_for(fhir):
+    put(fhir, "p", name=[{"family": "Berg"}], maritalStatus={"text": "x"})
+    short = fhir.get("/Patient/p/_history?_elements=name").json()["entry"][0]["resource"]
+    assert "name" in short and "maritalStatus" not in short
+    assert short["meta"]["tag"][0]["code"] == "SUBSETTED"
+    summary = fhir.get("/_history?_summary=true").json()["entry"][0]["resource"]
+    assert "name" in summary and "maritalStatus" not in summary
+    counted = fhir.get("/Patient/_history?_summary=count").json()
+    assert (counted["total"], "entry" in counted) == (1, False)
+    assert fhir.get("/Patient/_history?_summary=much").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "query", ["_at=yesterday", "_at=2026-13", "_sort=", "_beyond=x", "_since=2026&_since=2027"]
+)
+def test_more_bad_parameters_are_400(fhir, query):
+    put(fhir, "p")
+    assert fhir.get(f"/Patient/p/_history?{query}").status_code == 400
+
+
+def test_a_deleted_version_is_410_and_the_others_can_be_read(fhir):
+    put(fhir, "p")
+    fhir.delete("/Patient/p")
+    assert fhir.get("/Patient/p/_history/2").status_code == 410
+    assert fhir.get("/Patient/p/_history/1").status_code == 200
+    assert fhir.get("/Patient/p/_history/3").status_code == 404

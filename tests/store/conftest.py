@@ -50,8 +50,8 @@ class Desk:
         """The next version of a resource."""
         return self.transact(lambda tx: put(tx, type, id, values, updated))
 
-    def delete(self, type: str, id: str) -> Version:
-        return self.transact(lambda tx: put(tx, type, id, None))
+    def delete(self, type: str, id: str, **options: Any) -> Version:
+        return self.transact(lambda tx: put(tx, type, id, None, **options))
 
     def search(self, query: Query) -> Found:
         return self.run(self.store.search(query))

@@ -10,7 +10,7 @@ import pytest
 
 from fhir_server.errors import FhirError
 from fhir_server.search.query import And, Match, Not, Or, Query, Sort, Test, Values
-from fhir_server.store.base import Span, Store, Transaction, Version
+from fhir_server.store.base import Excerpt, Span, Store, Transaction, Version
 
 
 def token(param: str, code: str, system: str = "") -> Values:
@@ -86,7 +86,7 @@ def test_history_of_a_resource_a_type_and_all_is_newest_first_in_pages(desk: Any
     desk.delete("Patient", "a")
 
     def numbers(*of: str, **options: Any) -> list[tuple[str, int]]:
-        chapter = desk.run(desk.store.history(*of, **options))
+        chapter = desk.run(desk.store.history(*of, excerpt=Excerpt(**options)))
         return [(v.id, v.version) for v in chapter.versions]
 
     assert numbers("Patient", "a") == [("a", 5), ("a", 4), ("a", 3), ("a", 2), ("a", 1)]
@@ -94,13 +94,59 @@ def test_history_of_a_resource_a_type_and_all_is_newest_first_in_pages(desk: Any
     assert numbers()[:3] == [("a", 5), ("d", 1), ("b", 1)]
     assert numbers("Patient", "b") == [("b", 1)]
     assert numbers("Patient", "nobody") == []
-    first = desk.run(desk.store.history("Patient", "a", count=2))
+    first = desk.run(desk.store.history("Patient", "a", Excerpt(count=2)))
     assert (first.total, [v.version for v in first.versions]) == (5, [5, 4])
-    second = desk.run(desk.store.history("Patient", "a", count=2, before=first.next))
+    second = desk.run(desk.store.history("Patient", "a", Excerpt(count=2, beyond=first.next)))
     assert (second.total, [v.version for v in second.versions]) == (5, [3, 2])
-    last = desk.run(desk.store.history("Patient", "a", count=2, before=second.next))
+    last = desk.run(desk.store.history("Patient", "a", Excerpt(count=2, beyond=second.next)))
     assert ([v.version for v in last.versions], last.next) == ([1], None)
     assert desk.run(desk.store.history("Patient", "a")).versions[0].deleted
+
+
+def test_history_oldest_first_in_pages(desk: Any) -> None:
+    for n in range(3):
+        desk.put("Patient", "a", updated=10 * n)
+        desk.put("Patient", "b", updated=10 * n)
+    for of, number in (((), 6), (("Patient",), 6), (("Patient", "a"), 3)):
+        beyond, seen = None, []
+        while True:
+            excerpt = Excerpt(count=2, beyond=beyond, oldest_first=True)
+            chapter = desk.run(desk.store.history(*of, excerpt=excerpt))
+            assert chapter.total == number
+            seen += [v.seq for v in chapter.versions]
+            beyond = chapter.next
+            if beyond is None:
+                break
+        assert seen == sorted(seen)
+        assert len(seen) == number
+
+
+def test_history_during_a_period_has_what_was_current_in_it(desk: Any) -> None:
+    desk.put("Patient", "a", updated=10)
+    desk.put("Patient", "b", updated=12)
+    desk.put("Patient", "a", updated=20)
+    desk.delete("Patient", "a", updated=30)
+    desk.put("Device", "d", updated=40)
+
+    def current(low: int, high: int, *of: str) -> list[tuple[str, int]]:
+        chapter = desk.run(desk.store.history(*of, excerpt=Excerpt(during=(low, high))))
+        assert chapter.total == len(chapter.versions)
+        return [(v.id, v.version) for v in chapter.versions]
+
+    assert current(0, 10) == []
+    assert current(0, 11) == [("a", 1)]
+    assert current(15, 16) == [("b", 1), ("a", 1)]
+    assert current(15, 16, "Patient") == [("b", 1), ("a", 1)]
+    assert current(15, 25, "Patient", "a") == [("a", 2), ("a", 1)]
+    assert current(20, 21, "Patient", "a") == [("a", 2)]
+    assert current(25, 31, "Patient", "a") == [("a", 3), ("a", 2)]
+    assert current(31, 32, "Patient", "a") == []
+    assert current(41, 42) == [("d", 1), ("b", 1)]
+    assert current(0, 100, "Device") == [("d", 1)]
+    pages = desk.run(desk.store.history(excerpt=Excerpt(count=1, during=(15, 16))))
+    assert ([v.id for v in pages.versions], pages.total) == (["b"], 2)
+    rest = desk.run(desk.store.history(excerpt=Excerpt(count=1, during=(15, 16), beyond=pages.next)))
+    assert ([v.id for v in rest.versions], rest.next) == (["a"], None)
 
 
 def test_history_since_a_time(desk: Any) -> None:
@@ -108,9 +154,9 @@ def test_history_since_a_time(desk: Any) -> None:
         desk.put("Patient", "a", updated=10 * n)
     desk.put("Device", "d", updated=25)
     for of in (("Patient", "a"), ("Patient",)):
-        chapter = desk.run(desk.store.history(*of, since=20))
+        chapter = desk.run(desk.store.history(*of, excerpt=Excerpt(since=20)))
         assert [(v.version, chapter.total) for v in chapter.versions] == [(4, 2), (3, 2)]
-    everything = desk.run(desk.store.history(since=20))
+    everything = desk.run(desk.store.history(excerpt=Excerpt(since=20)))
     assert [(v.type, v.updated) for v in everything.versions] == [
         ("Device", 25),
         ("Patient", 30),
