@@ -89,11 +89,15 @@ class Expressions(Terms):
         token = self.token
         if token.kind == "mark":
             return self._grow_mark(left, power, token.text)
-        if self.starts_name() and _may_be_source(left):
+        if self.starts_name() and _may_be_source(left) and not self._compares():
             return self.query_from(left)
         if token.kind in ("word", "number"):
             return self._grow_word(left, power, token.text)
         return None
+
+    def _compares(self) -> bool:
+        """`A less than 3 days before B`: what could be an alias begins a phrase."""
+        return self.is_word("less", "more") and self.ahead().kind == "word" and self.ahead().text == "than"
 
     def _grow_mark(self, left: n.Expression, power: int, mark: str) -> n.Expression | None:
         if mark == ".":

@@ -212,6 +212,9 @@ class Terms(Operators):
             return found
         if node.name in self.library.includes:
             return self.error(node.at, f"{node.name} is a library, not a value")
+        constant = self.definition((node.name[1:],), node.at) if node.name.startswith("%") else None
+        if constant is not None and constant.op == "ParameterRef":
+            return constant
         return self.error(node.at, f"there is no {node.name}")
 
     def lookup(self, name: str, at: n.At) -> Typed | None:

@@ -162,6 +162,7 @@ TIMES_AND_PERIODS: list[Case] = [
 
 QUERIES: list[Case] = [
     ("(Readings R return Tuple { v: (R.value as Quantity).value, id: R.id.value } sort by v desc).id", ["s1", "s3", "s2"]),
+    ("([Observation: \"SpO2\"] O sort by (effective as dateTime) desc).id", ["s2", "s3", "s1"]),
     ("(Readings R return all (R.value as Quantity).value).where($this > 90)", [D(93), D(91)]),
     ("Readings R let v: (R.value as Quantity).value where v > 90 return v", [D(93), D(91)]),
     ("Readings R aggregate total starting 0.0: total + (R.value as Quantity).value", D(272)),

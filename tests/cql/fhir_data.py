@@ -108,7 +108,7 @@ code "Systolic": '8480-6' from "LOINC"
 code "Inpatient": 'IMP' from "ACT"
 concept "Either": {{ "SpO2", "Weight" }}
 context Patient
-define Readings: [Observation: "SpO2"] O sort by (effective as dateTime)
+define Readings: [Observation: "SpO2"] O sort by (effective as dateTime).value
 define Latest: Last(Readings)
 define Weights: [Observation: "Weight"]
 define function One(id String): singleton from ([Observation] O where O.id = id)
