@@ -65,7 +65,12 @@ def _statement(base: str, started: datetime, resources: list[dict[str, Any]]) ->
         **_about("CapabilityStatement", base, started),
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
-        "patchFormat": ["application/json-patch+json", "application/xml-patch+xml"],
+        "patchFormat": [
+            "application/json-patch+json",
+            "application/xml-patch+xml",
+            "application/fhir+json",
+            "application/fhir+xml",
+        ],
         "rest": [
             {
                 "mode": "server",

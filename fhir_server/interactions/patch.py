@@ -1,4 +1,4 @@
-"""https://hl7.org/fhir/R4/http.html#patch: JSON Patch and XML Patch, alone or in a Bundle.
+"""https://hl7.org/fhir/R4/http.html#patch: JSON Patch, XML Patch and FHIRPath Patch, alone or in a Bundle.
 
 The patch is applied to the current version before the transaction, and commits only if it is current still.
 """
@@ -11,15 +11,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from fhir_server.errors import FhirError
+from fhir_server.errors import FhirError, Issue
 from fhir_server.exchange import Request, Response, Service
 from fhir_server.interactions.incoming import read_criteria, read_resource
 from fhir_server.interactions.outgoing import answer
 from fhir_server.negotiation import JSON_PATCH, XML_PATCH, patch_format
-from fhir_server.patch import json_patch, xml_patch
+from fhir_server.patch import fhirpath_patch, json_patch, xml_patch
 from fhir_server.preconditions import parse_etags
 from fhir_server.write import Change, commit
 from profiles.primitives import is_base64
+from profiles.structure import validate
 
 Patch = Callable[[Any], Any]
 _READERS: dict[str, Callable[[bytes], Patch]] = {JSON_PATCH: json_patch.read, XML_PATCH: xml_patch.read}
@@ -65,9 +66,15 @@ def _read(request: Request) -> Patch:
     if request.media in _READERS:
         return _READERS[request.media](request.body)
     resource = request.content
-    if isinstance(resource, dict) and resource.get("resourceType") == "Binary":
+    type_ = resource.get("resourceType") if isinstance(resource, dict) else None
+    if type_ == "Binary":
         return _read_binary(resource)
-    raise FhirError("malformed", "A patch is a JSON Patch or an XML Patch, in a Bundle inside a Binary")
+    if type_ == "Parameters":
+        problems = [Issue(p.severity, p.code, p.diagnostics, p.expression) for p in validate(resource)]
+        if problems:
+            raise FhirError("unprocessable", issues=problems)
+        return fhirpath_patch.read(resource)
+    raise FhirError("malformed", "A patch is a JSON Patch, an XML Patch or a Parameters resource")
 
 
 def _read_binary(binary: dict[str, Any]) -> Patch:

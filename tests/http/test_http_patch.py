@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from fhir_server import resource_xml
+
 JSON_PATCH, XML_PATCH = "application/json-patch+json", "application/xml-patch+xml"
 PATIENT = {
     "resourceType": "Patient",
@@ -45,6 +47,49 @@ def test_a_patch_makes_a_version(patient: Any) -> None:
 def test_an_xml_patch(patient: Any) -> None:
     body = b'<diff xmlns="http://hl7.org/fhir"><replace sel="/Patient/active/@value">false</replace></diff>'
     assert patch(patient, "/Patient/p", body, XML_PATCH).json()["active"] is False
+
+
+def fhirpath(path: str, **value: Any) -> dict[str, Any]:
+    parts = [
+        {"name": "type", "valueCode": "replace"},
+        {"name": "path", "valueString": path},
+        {"name": "value", **value},
+    ]
+    return {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": parts}]}
+
+
+def test_a_fhirpath_patch_in_json_and_in_xml(patient: Any) -> None:
+    document = fhirpath("Patient.active", valueBoolean=False)
+    assert patch(patient, "/Patient/p", document, "application/fhir+json").json()["active"] is False
+    again = fhirpath("Patient.name.where(family = 'Berg').family", valueString="Li")
+    answer = patch(patient, "/Patient/p", resource_xml.encode(again), "application/fhir+xml")
+    assert answer.json()["name"] == [{"family": "Li"}]
+
+
+def test_a_fhirpath_patch_in_a_bundle(patient: Any) -> None:
+    sent = bundle("transaction", ("PATCH", "Patient/p", fhirpath("Patient.active", valueBoolean=False)))
+    assert patient.post("", sent).json()["entry"][0]["response"]["status"] == "200 OK"
+    assert patient.get("/Patient/p").json()["active"] is False
+    wrong = bundle("transaction", ("PATCH", "Patient/p", fhirpath("Patient.gender", valueCode="male")))
+    answer = patient.post("", wrong)
+    assert answer.status_code == 422
+    assert answer.json()["issue"][0]["expression"] == ["Bundle.entry[0].resource.parameter[0]"]
+
+
+@pytest.mark.parametrize(
+    ("document", "status"),
+    [
+        (fhirpath("Patient.gender", valueCode="male"), 422),
+        (fhirpath("Patient.active", valueString="yes"), 422),
+        (fhirpath("Patient.id", valueId="q"), 422),
+        (fhirpath("Patient.active["), 400),
+        ({"resourceType": "Parameters", "parameter": [{"nonsense": 1}]}, 422),
+        ({"resourceType": "Parameters", "parameter": [{"name": "operation", "valueString": "x"}]}, 400),
+    ],
+)
+def test_a_fhirpath_patch_that_does_not_fit(patient: Any, document: Any, status: int) -> None:
+    assert patch(patient, "/Patient/p", document, "application/fhir+json").status_code == status
+    assert patient.get("/Patient/p").headers["etag"] == 'W/"1"'
 
 
 def test_prefer_is_heeded(patient: Any) -> None:

@@ -1,4 +1,4 @@
-"""The cases of FHIR/fhir-test-cases for JSON Patch and XML Patch; all of them pass."""
+"""The cases of FHIR/fhir-test-cases for JSON Patch, XML Patch and FHIRPath Patch; all of them pass."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from fhir_server import resource_xml
 from fhir_server.errors import FhirError
-from fhir_server.patch import json_patch, xml_patch
+from fhir_server.patch import fhirpath_patch, json_patch, xml_patch
 from tests.patch.suite import ABSENT, json_cases, xml_cases
 
 # A patch of nothing is 404 before it is applied: tests/http/test_http_patch.py.
@@ -48,6 +49,28 @@ def test_xml_patch(case: ET.Element) -> None:
     else:
         result = xml_patch.apply(xml_patch.read_operations(_patch(case)), documents[0])
         assert _content(result) == _content(patched[0])
+
+
+@pytest.mark.parametrize("case", xml_cases("fhir-patch-tests.xml"), ids=lambda case: str(case.get("name")))
+def test_fhirpath_patch(case: ET.Element) -> None:
+    before = resource_xml.decode(ET.tostring(_one(case, "input")[0]))
+    parameters = resource_xml.decode(ET.tostring(_one(case, "diff")[0]))
+    if case.find("error") is not None:
+        with pytest.raises(FhirError) as caught:
+            fhirpath_patch.read(parameters)(before)
+        assert caught.value.category == "unprocessable"
+        return
+    expected = resource_xml.decode(ET.tostring(_one(case, "output")[0]))
+    patched = fhirpath_patch.read(parameters)(before)
+    assert _without_white_space(patched) == _without_white_space(expected)
+
+
+def _without_white_space(resource: dict[str, Any]) -> Any:
+    """A narrative in the suite is written as text in the patch and as elements in the output."""
+    if "text" in resource:
+        div = ET.tostring(ET.fromstring(resource["text"]["div"])).decode()
+        resource = {**resource, "text": {**resource["text"], "div": "".join(div.split())}}
+    return resource
 
 
 def _one(case: ET.Element, name: str) -> ET.Element:
