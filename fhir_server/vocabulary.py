@@ -109,6 +109,10 @@ def _query(kind: str, url: str) -> Query:
         of = Match("reference", "supplements", (Test("url", "=", url),))
         of_version = Match("reference", "supplements", (Test("url", "prefix", f"{url}|"),))
         return Query("CodeSystem", Or((of, of_version)), count=_MOST_VERSIONS)
+    if kind == "NamingSystem":
+        oid = url.removeprefix("urn:oid:")
+        values = tuple(Match("string", "value", (Test("exact", "=", text),)) for text in (oid, url))
+        return Query("NamingSystem", Or(values), count=_MOST_VERSIONS)
     if kind == "maps":
         return Query(
             "ConceptMap", Match("uri", "source-system", (Test("value", "=", url),)), count=_MOST_VERSIONS

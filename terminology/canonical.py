@@ -68,6 +68,18 @@ def canonical(unit: str) -> Canonical:
     return Canonical(".".join(f"{base}{powers[base]}" for base in sorted(powers)), *_ratio(factor))
 
 
+def is_unit(code: str) -> bool:
+    """Whether UCUM's grammar allows it, on whatever scale."""
+    try:
+        canonical(code)
+    except UnitError:
+        units = _table().units
+        starts = [code[:length] for length in (1, 2) if code[:length] in _table().prefixes]
+        rests = [units.get(code.removeprefix(start)) for start in starts]
+        return code in units or any(rest is not None and rest.metric for rest in rests)
+    return True
+
+
 def _ratio(factor: Fraction) -> tuple[Decimal, Decimal]:
     """The factor as a plain number where it is one, which spares a division with each value."""
     numerator, denominator = (

@@ -197,7 +197,7 @@ class _Expander:
         self._note_system(expansion, source, part, system)
         chosen = selected(system, part, self.library.regex, where)
         listed = {concept.get("code"): concept for concept in part.get("concept", [])}
-        concepts = system.walk() if chosen is None else (system.concepts[code] for code in chosen)
+        concepts = system.walk() if chosen is None else filter(None, map(system.find, chosen))
         language = source.get("language")
         for concept in concepts:
             yield _entry(system, concept, listed.get(concept.code), language)

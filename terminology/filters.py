@@ -10,6 +10,7 @@ from typing import Any
 
 from terminology.code_system import PROPERTIES, CodeSystem, Concept, extension_value, value_of
 from terminology.findings import TerminologyError, finding
+from terminology.implicit import SNOMED
 
 # Compiles a regular expression to a test of a whole text; raises ValueError where it is none, or one that
 # could take too long. The caller brings it: terminology imports no engine.
@@ -47,8 +48,11 @@ def _passing(system: CodeSystem, asked: dict[str, Any], regex: Regex, where: str
     try:
         if op in _HIERARCHY:
             return _by_hierarchy(system, name, op, value)
+        if system.url == SNOMED and (name, op) == ("concept", "in"):
+            raise ValueError("it asks for a reference set, and none are known here")
         test = _test(op, value, regex)
         read = _reader(system, name)
+        return [concept.code for concept in system.walk() if test(read(concept))]
     except ValueError as error:
         raise TerminologyError(
             finding(
@@ -62,7 +66,6 @@ def _passing(system: CodeSystem, asked: dict[str, Any], regex: Regex, where: str
             ),
             "invalid",
         ) from None
-    return [concept.code for concept in system.walk() if test(read(concept))]
 
 
 def _by_hierarchy(system: CodeSystem, name: str, op: str, value: str) -> list[str]:

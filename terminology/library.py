@@ -12,6 +12,8 @@ from typing import Any
 
 from terminology.code_system import CodeSystem, compile_code_system, supplemented
 from terminology.filters import Regex
+from terminology.implicit import UCUM, implicit_value_set
+from terminology.units import UNITS
 from terminology.versions import allows, joined, order, split
 
 Resource = dict[str, Any]
@@ -29,9 +31,13 @@ class Library:
     compile: Callable[[Resource], CodeSystem] = compile_code_system
     _by_url: dict[tuple[str, str], list[Resource]] = field(default_factory=dict)
     _systems: dict[tuple[int, tuple[str, ...]], CodeSystem] = field(default_factory=dict)
+    _aliases: dict[str, str] = field(default_factory=dict)
 
     def add(self, resource: Resource) -> None:
-        """Take in a CodeSystem, ValueSet or ConceptMap; what was added before goes before it."""
+        """Take in a CodeSystem, ValueSet, ConceptMap or NamingSystem; the first of a version stays."""
+        if resource.get("resourceType") == "NamingSystem":
+            url, *others = names_of(resource) or [""]
+            self._aliases |= dict.fromkeys(others, url)
         key = (resource.get("resourceType", ""), resource.get("url", ""))
         known = self._by_url.setdefault(key, [])
         if all(other.get("version") != resource.get("version") for other in known):
@@ -40,6 +46,11 @@ class Library:
     def versions(self, kind: str, url: str) -> list[Resource]:
         """All resources of a URL, the latest first (a supplement is no version of a code system)."""
         found = self._by_url.get((kind, url), [])
+        if not found and kind == "ValueSet":
+            implied = implicit_value_set(url)
+            found = self._by_url.setdefault((kind, url), [implied]) if implied else []
+        if not found and kind == "CodeSystem" and url in self._aliases:
+            found = self._by_url.get((kind, self._aliases[url]), [])
         return sorted(found, key=lambda resource: order(resource.get("version")), reverse=True)
 
     def find(self, kind: str, url: str, version: str | None = None) -> Resource | None:
@@ -56,6 +67,8 @@ class Library:
         self, url: str, version: str | None, supplements: Iterable[str] = ()
     ) -> CodeSystem | None:
         """A code system that has concepts, with its language packs and those supplements that are named."""
+        if url == UCUM:
+            return UNITS if version is None else None
         for resource in self.versions("CodeSystem", url):
             if resource.get("content") in ("supplement", "not-present"):
                 continue
@@ -134,6 +147,8 @@ def needs(resource: Resource) -> Iterator[Want]:
     yield from _needs_of_extensions(resource)
     for contained in resource.get("contained", []):
         yield from needs(contained)
+    for url in names_of(resource)[:1] if resource.get("resourceType") == "NamingSystem" else ():
+        yield from of_system(url)
     for group in resource.get("group", []) if resource.get("resourceType") == "ConceptMap" else ():
         if group.get("unmapped", {}).get("mode") == "other-map":
             yield "ConceptMap", split(group["unmapped"].get("url", ""))[0]
@@ -149,8 +164,25 @@ def needs(resource: Resource) -> Iterator[Want]:
             yield from of_system(entry["system"])
 
 
+def names_of(naming_system: Resource) -> list[str]:
+    """The URIs that a NamingSystem gives a code system, the one to use first. https://hl7.org/fhir/R4/namingsystem.html"""
+    if naming_system.get("kind") != "codesystem":
+        return []
+    ids = naming_system.get("uniqueId", [])
+    ids = sorted(ids, key=lambda each: (each.get("type") != "uri", not each.get("preferred", False)))
+    return [
+        f"urn:oid:{each['value']}"
+        if each.get("type") == "oid" and each["value"][:1].isdigit()
+        else each["value"]
+        for each in ids
+        if each.get("value")
+    ]
+
+
 def of_system(url: str) -> Iterator[Want]:
     """What a code of this system needs."""
+    if url.startswith("urn:oid:"):
+        yield "NamingSystem", url
     yield "CodeSystem", url
     yield "supplements", url
 

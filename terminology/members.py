@@ -11,15 +11,19 @@ makes the answer None for its codes, never a wrong one. https://hl7.org/fhir/R4/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from terminology.asked import Asked
+from terminology.canonical import is_unit
 from terminology.code_system import CodeSystem
 from terminology.filters import selected
+from terminology.findings import refuse
+from terminology.implicit import UCUM
 from terminology.library import Library
 from terminology.resolve import supplements_of, value_set, within
+from terminology.units import UnitSystem, canonical_form
 
 Resource = dict[str, Any]
 _EVERYTHING = Asked()
@@ -29,12 +33,14 @@ _EVERYTHING = Asked()
 class Members:
     """`codes` by system; of systems without regard to case (`folded`) they are casefolded.
 
-    `unsure`: systems some of whose codes may be in it although they are not in `codes`; `*` is any.
+    `rules`: systems whose codes cannot be listed, with what decides. `unsure`: systems some of whose codes
+    may be in it although they are not in `codes`; `*` is any.
     """
 
     codes: dict[str, frozenset[str]] = field(default_factory=dict)
     folded: frozenset[str] = frozenset()
     unsure: frozenset[str] = frozenset()
+    rules: dict[str, Callable[[str], bool]] = field(default_factory=dict)
 
     def has(self, system: str | None, code: str) -> bool | None:
         """Whether a code is in the value set, None where that cannot be known.
@@ -46,6 +52,8 @@ class Members:
         if system in self.folded:
             code = code.casefold()
         if code in self.codes.get(system, ()):
+            return True
+        if system in self.rules and self.rules[system](code):
             return True
         return None if system in self.unsure or "*" in self.unsure else False
 
@@ -100,15 +108,24 @@ class _Compiler:
         active = compose.get("inactive") is False or self.asked.flag("activeOnly")
         codes: dict[str, set[str]] = {}
         unsure: set[str] = set()
+        rules: dict[str, Callable[[str], bool]] = {}
         for index, part in enumerate(compose.get("include", [])):
             found = self._part(resource, part, active, f"ValueSet.compose.include[{index}]", pathway)
             unsure |= found.unsure
+            for system, rule in found.rules.items():
+                rules[system] = _either(rules[system], rule) if system in rules else rule
             for system, more in found.codes.items():
                 codes.setdefault(system, set()).update(more)
         for index, part in enumerate(compose.get("exclude", [])):
             found = self._part(resource, part, False, f"ValueSet.compose.exclude[{index}]", pathway)
             for system, less in found.codes.items():
                 codes.get(system, set()).difference_update(less)
+                if system in rules:
+                    rules[system] = _but_not(rules[system], less)
+            for system, rule in found.rules.items():
+                codes[system] = {code for code in codes.get(system, ()) if not rule(code)}
+                if system in rules:
+                    rules[system] = _both(rules[system], _negated(rule))
             hit = codes.keys() if "*" in found.unsure else found.unsure & codes.keys()
             for system in hit:  # what is left of it may be excluded or not
                 unsure.add(system)
@@ -117,6 +134,7 @@ class _Compiler:
             {system: frozenset(had) for system, had in codes.items()},
             frozenset(self.folded),
             frozenset(unsure),
+            rules,
         )
 
     def _part(
@@ -144,8 +162,10 @@ class _Compiler:
             if "concept" in part:
                 return Members({url: frozenset(c.get("code", "") for c in part["concept"])})
             return Members(unsure=frozenset({url}))
+        if isinstance(system, UnitSystem) and "concept" not in part:
+            return self._of_units(part)
         chosen = selected(system, part, self.library.regex, where)
-        concepts = system.concepts.values() if chosen is None else [system.concepts[code] for code in chosen]
+        concepts = system.concepts.values() if chosen is None else filter(None, map(system.find, chosen))
         codes = {concept.code for concept in concepts if not (active and concept.inactive)}
         partial = system.content != "complete"
         if partial and "concept" in part:  # a fragment says nothing against the rest of a list
@@ -155,6 +175,19 @@ class _Compiler:
             codes = {code.casefold() for code in codes}
         unsure = frozenset({url} if partial and "concept" not in part else ())
         return Members({url: frozenset(codes)}, frozenset(), unsure)
+
+    def _of_units(self, part: Resource) -> Members:
+        """Units that cannot be listed: all of UCUM, or those of one canonical form."""
+        filters = part.get("filter", [])
+        forms = [each.get("value") for each in filters if each.get("property") == "canonical"]
+        if len(forms) != len(filters) or any(each.get("op") != "=" for each in filters):
+            raise refuse("not-supported", "Of UCUM, only canonical = can be asked", "unprocessable")
+        wanted = {canonical_form(form or "") or form for form in forms}
+
+        def is_in(code: str) -> bool:
+            return is_unit(code) and (not forms or wanted == {canonical_form(code)})
+
+        return Members(rules={UCUM: is_in})
 
     def _read(self, resource: Resource) -> Members:
         """Of an expansion that somebody else made."""
@@ -168,8 +201,36 @@ class _Compiler:
         return Members({system: frozenset(had) for system, had in codes.items()})
 
 
+Rule = Callable[[str], bool]
+
+
+def _either(one: Rule, other: Rule) -> Rule:
+    return lambda code: one(code) or other(code)
+
+
+def _both(one: Rule, other: Rule) -> Rule:
+    return lambda code: one(code) and other(code)
+
+
+def _negated(rule: Rule) -> Rule:
+    return lambda code: not rule(code)
+
+
+def _but_not(rule: Rule, codes: frozenset[str]) -> Rule:
+    return lambda code: code not in codes and rule(code)
+
+
 def _in_both(one: Members, other: Members) -> Members:
     unsure = {s for s in one.unsure if s in other.unsure or s in other.codes or "*" in other.unsure}
     unsure |= {s for s in other.unsure if s in one.codes or "*" in one.unsure}
     codes = {system: had & other.codes.get(system, frozenset()) for system, had in one.codes.items()}
-    return Members(codes, frozenset(), frozenset(unsure))
+    for first, second in ((one, other), (other, one)):
+        for system, rule in first.rules.items():
+            ruled = frozenset(code for code in second.codes.get(system, ()) if rule(code))
+            codes[system] = codes.get(system, frozenset()) | ruled
+    rules = {
+        system: _both(rule, other.rules[system])
+        for system, rule in one.rules.items()
+        if system in other.rules
+    }
+    return Members(codes, frozenset(), frozenset(unsure), rules)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from terminology.asked import Asked
+from terminology.closure import URL
 from terminology.findings import TerminologyError, finding, refuse
 from terminology.library import Library, canonical_of
 from terminology.versions import allows, split
@@ -122,7 +123,9 @@ def _maps(asked: Asked, library: Library) -> Iterator[Resource]:
         if found:
             yield found
         return
-    yield from library.of_kind("ConceptMap")
+    for concept_map in library.of_kind("ConceptMap"):
+        if not concept_map.get("url", "").startswith(URL):  # a closure table maps nothing
+            yield concept_map
 
 
 def _matches(

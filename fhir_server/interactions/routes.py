@@ -15,6 +15,7 @@ from fhir_server.interactions.create import create
 from fhir_server.interactions.delete import delete
 from fhir_server.interactions.history import history
 from fhir_server.interactions.operations import terminology
+from fhir_server.interactions.operations.closure import closure
 from fhir_server.interactions.operations.evaluate import evaluate_cql, evaluate_library
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read
@@ -25,9 +26,10 @@ from profiles.definitions import load
 
 Interaction = Callable[[Service, Request], Awaitable[Response]]
 
-# Operations by what stands in the path; http://hl7.org/fhir/R4/operations.html. By GET and by POST: none of
-# them changes anything.
+# Operations by what stands in the path; http://hl7.org/fhir/R4/operations.html. By GET and by POST: none
+# changes anything but $closure, which refuses a GET.
 OPERATIONS: Mapping[str, tuple[str, Interaction]] = {
+    "$closure": ("closure", closure),
     "$cql": ("$cql", evaluate_cql),
     "Library/$evaluate": ("Library/$evaluate", evaluate_library),
     "Library/{id}/$evaluate": ("Library/$evaluate", evaluate_library),

@@ -62,7 +62,9 @@ async def subsumes_codes(service: Service, request: Request) -> Response:
 
 async def translate_code(service: Service, request: Request) -> Response:
     """https://hl7.org/fhir/R4/conceptmap-operation-translate.html"""
-    return await _answered(service, request, lambda question: translate(*question.of_instance("conceptMap")))
+    return await _answered(
+        service, request, lambda question: translate(*question.of_instance("conceptMap")), maps=True
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +87,24 @@ class Question:
 
 
 async def _answered(
-    service: Service, request: Request, work: Callable[[Question], Resource], *, bare: str | None = None
+    service: Service,
+    request: Request,
+    work: Callable[[Question], Resource],
+    *,
+    bare: str | None = None,
+    maps: bool = False,
 ) -> Response:
     parameters = read_parameters(request, bare=bare)
     language = request.headers.get("accept-language")
     instance = await _instance(service, request)
     try:
         asked = read(parameters, language)
-        filled = await _fill(service, parameters, asked, instance)
+        filled = await _fill(service, parameters, asked, instance, maps)
         now = service.clock().isoformat(timespec="milliseconds")
         question = Question(parameters, asked, filled, instance, now)
         return answer(await asyncio.to_thread(work, question))
     except TerminologyError as error:
-        raise _as_error(error) from None
+        raise as_error(error) from None
 
 
 async def _instance(service: Service, request: Request) -> Resource | None:
@@ -111,8 +118,13 @@ async def _instance(service: Service, request: Request) -> Resource | None:
     return decode_stored(version.body)
 
 
-async def _fill(service: Service, parameters: Resource, asked: Asked, instance: Resource | None) -> Library:
-    """A library with what came along and what the store has of all that is named."""
+async def _fill(
+    service: Service, parameters: Resource, asked: Asked, instance: Resource | None, maps: bool
+) -> Library:
+    """A library with what came along and what the store has of all that is named.
+
+    `maps`: those from the systems of the codes as well.
+    """
     filled = library()
     given = [*resources_named(parameters, "tx-resource")]
     for name in ("valueSet", "codeSystem", "conceptMap"):
@@ -122,24 +134,11 @@ async def _fill(service: Service, parameters: Resource, asked: Asked, instance: 
     start = [*given, *([instance] if instance else [])]
     inner = [part["resource"] for part in _validations(parameters)]
     wants = set(_wants(asked)) | {want for each in inner for want in _wants(read(each))}
-    if instance is None and request_is_for_maps(asked):
+    if maps and instance is None:
         wants |= {("maps", system) for system in source_systems(asked)}
     if instance:
         filled.add(instance)
     return await load(service.store, start, wants, filled)
-
-
-def request_is_for_maps(asked: Asked) -> bool:
-    names = {
-        "targetsystem",
-        "targetSystem",
-        "target",
-        "targetScope",
-        "sourceCode",
-        "reverse",
-        "conceptMapVersion",
-    }
-    return bool(names & asked.values.keys())
 
 
 def _wants(asked: Asked) -> Iterator[Want]:
@@ -230,7 +229,8 @@ class _Told(Issue):
         return out | ({"expression": [self.expression]} if self.expression else {})
 
 
-def _as_error(error: TerminologyError) -> FhirError:
+def as_error(error: TerminologyError) -> FhirError:
+    """As the answer to a request."""
     found = error.finding
     return FhirError(
         error.category, issues=[_Told(found.severity, found.code, found.text, found.expression, found)]
