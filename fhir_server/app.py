@@ -93,6 +93,7 @@ def create_app(
         policy=Policy(
             _DELETES if settings.conditional_delete == "multiple" else 1, settings.versioned_updates
         ),
+        explains=settings.explain_searches,
     )
 
     @asynccontextmanager

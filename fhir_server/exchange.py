@@ -32,7 +32,8 @@ class Policy:
 @dataclass(frozen=True, slots=True)
 class Service:
     """What every interaction works with: the store, the sources of time and of ids, the secret that seals
-    the links to a search's next pages, the patients' rules as they were compiled from this store."""
+    the links to a search's next pages, the patients' rules as they were compiled from this store,
+    and whether searches may ask for their plan."""
 
     store: Store
     clock: Callable[[], datetime]
@@ -41,6 +42,7 @@ class Service:
     key: bytes = b""
     rules: Memory = field(default_factory=Memory)
     policy: Policy = Policy()
+    explains: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ class Request:
     """`query` is as in the URL, still encoded; `headers` have lower-case names.
 
     `body` has the bytes, and `media` says what they are (a format of negotiation.py). A resource that came as
-    XML, or in an entry of a Bundle, is decoded already, in `resource`.
+    XML, or in an entry of a Bundle, is decoded already, in `resource`. `member` is the type, or *, that is
+    searched for in a compartment.
     """
 
     method: str
@@ -70,6 +73,7 @@ class Request:
     body: bytes = b""
     resource: Any = None
     media: str = "json"
+    member: str = ""
 
     @property
     def content(self) -> Any:

@@ -40,7 +40,7 @@ from fhir_server.resource_json import decode_stored, encode, prettify
 
 _ROUTES = {
     **ROUTES,
-    "": {"POST": ("bundle", bundle)},
+    "": {**ROUTES[""], "POST": ("bundle", bundle)},
     "_async/{id}": {"GET": ("async-status", later.status), "DELETE": ("async-cancel", later.cancel)},
     "_async/{id}/result": {"GET": ("async-result", later.result)},
 }
@@ -122,7 +122,7 @@ class Fhir:
         accept = call.headers.get("accept")
         call.format = response_format(accept, format_)
         interaction, place = _route(call, scope["path"].removeprefix(BASE))
-        is_form = place.template == "{type}/_search"
+        is_form = place.template.endswith("_search")
         body, media, resource = b"", JSON, None
         if call.method in _WITH_BODY:
             expected = _FORM if is_form else _PATCH if call.method == "PATCH" else _RESOURCE
@@ -134,7 +134,17 @@ class Fhir:
             said = _form(call, body.decode("latin-1"))
             call.format = response_format(accept, format_ if said is None else said)
         request = Request(
-            call.method, base, place.type, place.id, place.version, query, call.headers, body, resource, media
+            call.method,
+            base,
+            place.type,
+            place.id,
+            place.version,
+            query,
+            call.headers,
+            body,
+            resource,
+            media,
+            place.member,
         )
         if call.interaction in later.SUPPORTED and call.method != "HEAD" and request.prefer.asynchronous:
             url = f"{base}{scope['path'].removeprefix(BASE)}{'?' if query else ''}{query}"

@@ -33,6 +33,10 @@ class Settings(BaseSettings):
         default=None,
         description="Secret that seals the links to next pages; without it they end with the server.",
     )
+    explain_searches: bool = Field(
+        default=False,
+        description="Let `_explain=true` show how the store carries out a search: for administrators.",
+    )
     max_body_bytes: int = Field(default=32 * 2**20, ge=1024, description="Largest request body, in bytes.")
     conditional_delete: Literal["single", "multiple"] = Field(
         default="single", description="Whether a conditional delete may delete several resources, up to 1000."

@@ -18,7 +18,7 @@ from fhir_server.interactions.entries import full_url, location, response_of, st
 from fhir_server.interactions.incoming import read_criteria
 from fhir_server.interactions.outgoing import answer
 from fhir_server.interactions.read import show
-from fhir_server.interactions.routes import OPERATIONS, ROUTES, Place, match
+from fhir_server.interactions.routes import OPERATIONS, ROUTES, SEARCHES, Place, match
 from fhir_server.interactions.search import read_search
 from fhir_server.interactions.vread import is_version
 from fhir_server.references import conditional, references
@@ -113,7 +113,7 @@ def _read_transaction(
             entries.append(entry)
             if entry.writes:
                 changes.append(_change(service, entry, full_urls))
-            elif entry.place.template == "{type}":
+            elif entry.place.template in SEARCHES:
                 read_search(service, entry.request)  # after the commit it is too late to refuse it
         except FhirError as error:
             errors.append(inside(error, f"Bundle.entry[{index}]"))
@@ -253,7 +253,7 @@ def _read_entry(request: Request, index: int, item: Any) -> Entry:
     method = asked["method"]
     path, _, query = asked["url"].removeprefix(request.base).partition("?")
     place = match(path)
-    possible = ROUTES.get(place.template, {}) if place.template != "{type}/_search" else {}
+    possible = ROUTES.get(place.template, {}) if not place.template.endswith("_search") else {}
     if method not in _ORDER or _read_as(method) not in possible:
         raise FhirError("method-not-allowed", f"{method} is not possible here")
     headers = {name: asked[key] for key, name in _HEADERS.items() if key in asked}
@@ -262,7 +262,15 @@ def _read_entry(request: Request, index: int, item: Any) -> Entry:
     # An empty string is no resource and no body to decode either: read_resource says so.
     resource = item.get("resource", "") if method in ("POST", "PUT", "PATCH") else None
     as_request = Request(
-        method, request.base, place.type, place.id, place.version, query, headers, resource=resource
+        method,
+        request.base,
+        place.type,
+        place.id,
+        place.version,
+        query,
+        headers,
+        resource=resource,
+        member=place.member,
     )
     return Entry(index, place, as_request, item.get("fullUrl"))
 

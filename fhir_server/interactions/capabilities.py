@@ -13,7 +13,7 @@ from fhir_server.interactions.operations import DEFINED
 from fhir_server.interactions.shaping import SHAPES, Shaping
 from fhir_server.interactions.terminology_capabilities import terminology_capabilities
 from fhir_server.resource_json import encode
-from fhir_server.search import parameters
+from fhir_server.search import compartments, parameters
 from fhir_server.settings import VERSION
 from profiles.definitions import load
 
@@ -23,6 +23,7 @@ _OF_A_RESOURCE = (
 
 
 _MODES = ("full", "normative", "terminology")
+_DEFINITIONS = "http://hl7.org/fhir/"
 
 
 async def capabilities(service: Service, request: Request) -> Response:
@@ -75,8 +76,18 @@ def _statement(base: str, started: datetime, resources: list[dict[str, Any]]) ->
             {
                 "mode": "server",
                 "resource": resources,
-                "interaction": [{"code": code} for code in ("transaction", "batch", "history-system")],
+                "interaction": [
+                    {"code": code} for code in ("transaction", "batch", "history-system", "search-system")
+                ],
+                "searchParam": [
+                    {"name": "_list", "type": "special", "documentation": "What a List has as an item"},
+                    {"name": "_has", "type": "special", "documentation": "What others refer to, also nested"},
+                    {"name": "_type", "type": "special", "documentation": "Of the whole server's resources"},
+                ],
                 "operation": _operations(""),
+                "compartment": [
+                    f"{_DEFINITIONS}CompartmentDefinition/{c.lower()}" for c in compartments.NAMES
+                ],
             }
         ],
     }
@@ -84,6 +95,23 @@ def _statement(base: str, started: datetime, resources: list[dict[str, Any]]) ->
 
 def _operations(type_: str) -> list[dict[str, Any]]:
     return [{"name": name, "definition": url} for name, url in DEFINED.get(type_, {}).items()]
+
+
+@cache
+def _referring() -> dict[str, list[str]]:
+    """Type -> the reference parameters, of all types, that can refer to it."""
+    found: dict[str, list[str]] = {type_: [] for type_ in load().resource_types}
+    for type_ in found:
+        for parameter in parameters.of(type_).values():
+            for target in parameter.targets if parameter.type == "reference" else ():
+                found[target].append(f"{type_}:{parameter.code}")
+    return found
+
+
+def _parameter(parameter: parameters.Parameter) -> dict[str, Any]:
+    modifiers = sorted(parameters.modifiers(parameter))
+    said = {"documentation": f"Modifiers: {', '.join(modifiers)}"} if modifiers else {}
+    return {"name": parameter.code, "definition": parameter.url, "type": parameter.type, **said}
 
 
 def _resource(type_: str, policy: Policy) -> dict[str, Any]:
@@ -100,8 +128,13 @@ def _resource(type_: str, policy: Policy) -> dict[str, Any]:
         "conditionalUpdate": True,
         "conditionalDelete": "multiple" if policy.deletes > 1 else "single",
         "referencePolicy": ["literal", "logical"],
-        "searchInclude": [f"{type_}:{p.code}" for p in searchable if p.type == "reference"],
-        "searchParam": [{"name": p.code, "definition": p.url, "type": p.type} for p in searchable],
+        "searchInclude": [
+            *(f"{type_}:{p.code}" for p in searchable if p.type == "reference"),
+            f"{type_}:*",
+            "*",
+        ],
+        "searchRevInclude": _referring()[type_],
+        "searchParam": [_parameter(parameter) for parameter in searchable],
         "operation": _operations(type_),
     }
     return {name: value for name, value in resource.items() if value}

@@ -22,6 +22,7 @@ from fhir_server.interactions.read import read
 from fhir_server.interactions.search import search
 from fhir_server.interactions.update import update
 from fhir_server.interactions.vread import vread
+from fhir_server.search import compartments
 from profiles.definitions import load
 
 Interaction = Callable[[Service, Request], Awaitable[Response]]
@@ -53,6 +54,8 @@ OPERATIONS: Mapping[str, tuple[str, Interaction]] = {
 ROUTES: Mapping[str, Mapping[str, tuple[str, Interaction]]] = {
     "metadata": {"GET": ("capabilities", capabilities)},
     "_history": {"GET": ("history-system", history)},
+    "": {"GET": ("search-system", search)},
+    "_search": {"POST": ("search-system", search)},
     "{type}": {
         "GET": ("search-type", search),
         "POST": ("create", create),
@@ -71,7 +74,11 @@ ROUTES: Mapping[str, Mapping[str, tuple[str, Interaction]]] = {
     "{type}/{id}/_history": {"GET": ("history-instance", history)},
     "{type}/{id}/_history/{version}": {"GET": ("vread", vread)},
     **{template: {"GET": found, "POST": found} for template, found in OPERATIONS.items()},
+    "{type}/{id}/{member}": {"GET": ("search-compartment", search)},
+    "{type}/{id}/{member}/_search": {"POST": ("search-compartment", search)},
 }
+# Those that a GET searches with.
+SEARCHES = frozenset(template for template, by in ROUTES.items() if by.get("GET", ("", None))[1] is search)
 _TYPES = frozenset(load().resource_types)
 
 
@@ -83,6 +90,7 @@ class Place:
     type: str = ""
     id: str = ""
     version: str = ""
+    member: str = ""
 
 
 def match(path: str) -> Place:
@@ -91,7 +99,7 @@ def match(path: str) -> Place:
     first = parts[0]
     if first in _TYPES:
         return _match_type(first, parts[1:])
-    if len(parts) == 1 and first in ("", "metadata", "_history"):
+    if len(parts) == 1 and first in ("", "metadata", "_history", "_search"):
         return Place(first)
     if len(parts) == 1 and first in OPERATIONS:
         return Place(first)
@@ -100,6 +108,11 @@ def match(path: str) -> Place:
     if first.startswith(("_", "$")):
         raise FhirError("unknown-type", "There is no such operation")
     raise FhirError("unknown-type", "There is no such resource type in FHIR R4")
+
+
+def _is_member(type_: str, member: str) -> bool:
+    """Whether a type can be searched for in a compartment, https://hl7.org/fhir/R4/http.html#vsearch."""
+    return type_ in compartments.NAMES and (member == "*" or member in _TYPES)
 
 
 def _match_type(type_: str, rest: list[str]) -> Place:
@@ -118,4 +131,6 @@ def _match_type(type_: str, rest: list[str]) -> Place:
             return Place("{type}/{id}/_history", type_, id_)
         case [id_, "_history", version]:
             return Place("{type}/{id}/_history/{version}", type_, id_, version)
+        case [id_, member, *form] if id_ and _is_member(type_, member) and form in ([], ["_search"]):
+            return Place("/".join(["{type}/{id}/{member}", *form]), type_, id_, member=member)
     raise FhirError("unknown-type", f"There is no such operation on {type_}")

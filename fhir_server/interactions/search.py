@@ -1,16 +1,25 @@
-"""https://hl7.org/fhir/R4/http.html#search: GET with parameters, or POST to _search with a form."""
+"""https://hl7.org/fhir/R4/http.html#search: GET with parameters, or POST to _search with a form.
+
+Of a type, of several or all (https://hl7.org/fhir/R4/http.html#vsearch), or in a compartment.
+"""
 
 from __future__ import annotations
 
+from fhir_server.errors import FhirError
 from fhir_server.exchange import Request, Response, Service, parse_pairs
+from fhir_server.search import compartments
 from fhir_server.search.parse import parse
-from fhir_server.search.request import Search
-from fhir_server.search.run import run
+from fhir_server.search.request import Scene, Search
+from fhir_server.search.run import explain, run
+from profiles.definitions import load
 
 
 async def search(service: Service, request: Request) -> Response:
     """200 with a searchset Bundle; what was not applied is an issue in it, or 400 with strict handling."""
-    return Response(200, await run(service.store, read_search(service, request), key=service.key))
+    search = read_search(service, request)
+    if search.explain:
+        return Response(200, await explain(service.store, search))
+    return Response(200, await run(service.store, search, key=service.key))
 
 
 def read_search(service: Service, request: Request) -> Search:
@@ -19,10 +28,27 @@ def read_search(service: Service, request: Request) -> Search:
     if request.body:
         pairs += parse_pairs(request.body.decode("latin-1"))
     return parse(
-        request.type,
+        scene(request),
         pairs,
         strict=request.prefer.strict,
         base=request.base,
         now=service.clock(),
         key=service.key,
+        hidden=bool(request.body),
+        explain=service.explains,
     )
+
+
+def scene(request: Request) -> Scene:
+    """Where the search is made; FhirError where nothing can be."""
+    if not request.member:
+        return Scene((request.type,), request.type) if request.type else Scene(load().resource_types, "")
+    types = compartments.types(request.type)
+    if request.member != "*":
+        if request.member not in types:
+            raise FhirError(
+                "unknown-type", f"No {request.member} is ever in the compartment of a {request.type}"
+            )
+        types = (request.member,)
+    path = f"{request.type}/{request.id}/{request.member}"
+    return Scene(types, path, (request.type, request.id))

@@ -5,12 +5,13 @@ https://hl7.org/fhir/R4/bundle.html#searchset, https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import quote
 
 from fhir_server.errors import Issue, operation_outcome
 from fhir_server.resource_json import decode_stored, encode
 from fhir_server.search import cursor
+from fhir_server.search.cursor import Place
 from fhir_server.search.request import Search
 from fhir_server.search.shape import shape
 from fhir_server.store.base import Found, Version
@@ -36,9 +37,7 @@ def searchset(
     entries += [_entry(search, version, "include") for version in included]
     if outcome := (*search.issues, *issues):
         entries.append(b'{"resource":%b,"search":{"mode":"outcome"}}' % encode(operation_outcome(outcome)))
-    links = [{"relation": "self", "url": self_url(search)}]
-    if found and found.next is not None:
-        links.append({"relation": "next", "url": next_url(search, found, key, total)})
+    links = [{"relation": relation, "url": url} for relation, url in _links(search, found, key, total)]
     parts = [b'"resourceType":"Bundle"', b'"type":"searchset"']
     if total is not None:
         parts.append(b'"total":%d' % total)
@@ -48,20 +47,37 @@ def searchset(
     return b"{%b}" % b",".join(parts)
 
 
-def self_url(search: Search) -> str:
-    """The search as it was applied."""
-    return _url(search, search.applied)
+def _links(search: Search, found: Found | None, key: bytes, total: int | None) -> Iterator[tuple[str, str]]:
+    """self: the search as it was applied; to other pages of it, in the same snapshot, where there are any.
+
+    There is no link to the last page: to find it would take reading all that are before it.
+    """
+    yield "self", _url(search, search.applied)
+    if found is None:
+        return
+    here = search.place or Place(None, found.snapshot, total)
+    if here.after is not None:
+        yield "first", _page_url(search, Place(None, here.snapshot, here.total), key)
+    if (previous := here.previous()) is not None:
+        yield "previous", _page_url(search, previous, key)
+    if found.next is not None:
+        yield "next", _page_url(search, here.next(found.next, total), key)
 
 
-def next_url(search: Search, found: Found, key: bytes, total: int | None) -> str:
-    """The same search, behind the last entry of this page, in the same snapshot."""
-    sealed = cursor.seal(key, search.identity, found.next or (), found.snapshot, total)
-    return _url(search, (*search.applied, ("_cursor", sealed)))
+def _page_url(search: Search, place: Place, key: bytes) -> str:
+    """The URL of a page; of a search that came in a form, without what was in the form."""
+    pairs: list[tuple[str, str]] = list(search.applied)
+    if search.hidden:
+        shown = [pair for pair in pairs if pair[0] in ("_format", "_pretty")]
+        pairs = [("_search", cursor.enclose(key, tuple(p for p in pairs if p not in shown))), *shown]
+    sealed = cursor.seal(key, search.identity, place, search.now)
+    return _url(search, [*pairs, ("_cursor", sealed)])
 
 
 def _url(search: Search, pairs: Iterable[tuple[str, str]]) -> str:
     query = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in pairs)
-    return f"{search.base}/{search.query.type}{'?' if query else ''}{query}"
+    place = f"{search.base}/{search.path}" if search.path else search.base
+    return f"{place}{'?' if query else ''}{query}"
 
 
 def _quoted(text: str) -> str:

@@ -1,47 +1,114 @@
-"""The opaque text in a next link: where a page ended, sealed so that nobody can make one up.
+"""The opaque text in a link to another page: where a page ended, sealed so that nobody can make one up.
 
-base64url of JSON and an HMAC-SHA256 over it and the search it belongs to.
+base64url of JSON and an HMAC-SHA256 over it and the search it belongs to. For a search that came in a form
+the search itself is in the link, enciphered: what is in a URL ends up in logs and histories.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
 import json
+import zlib
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from fhir_server.errors import FhirError
 
+LIFETIME = 24 * 60 * 60 * 1_000_000  # microseconds that a link to another page is good for
+KEPT = 10  # so many pages back there is a link to the previous one
 _MAC_BYTES = 16
+_LARGEST = 100_000  # of a search inside of a link, when it is unpacked
 
 After = tuple[Any, ...]
+Pairs = tuple[tuple[str, str], ...]
 
 
-def seal(key: bytes, identity: str, after: After, snapshot: int, total: int | None) -> str:
-    """The cursor of the page behind `after`, for this search only."""
-    payload = json.dumps([_plain(after), snapshot, total], separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(_mac(key, identity, payload) + payload).rstrip(b"=").decode()
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A page of a search: what it comes after (None: nothing, it is the first), in which snapshot.
 
-
-def unseal(key: bytes, identity: str, cursor: str) -> tuple[After, int, int | None]:
-    """(after, snapshot, total) of a cursor.
-
-    FhirError("invalid") for text that never was one; "expired" for one that another search, another
-    server's key, or somebody's hand made.
+    `before` are the places of the pages before it, the nearest last; `total` is what they said of the total.
     """
-    try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raise FhirError("invalid", "_cursor: not a page of a search") from None
+
+    after: After | None
+    snapshot: int
+    total: int | None = None
+    before: tuple[After | None, ...] = ()
+
+    def next(self, after: After, total: int | None) -> Place:
+        return Place(after, self.snapshot, total, (*self.before, self.after)[-KEPT:])
+
+    def previous(self) -> Place | None:
+        if not self.before:
+            return None
+        return Place(self.before[-1], self.snapshot, self.total, self.before[:-1])
+
+
+def seal(key: bytes, identity: str, place: Place, now: int) -> str:
+    """The cursor of that page, for this search only; `now` in microseconds since 1970."""
+    content = [_plain(place.after), place.snapshot, place.total, _plain(place.before), now]
+    payload = json.dumps(content, separators=(",", ":")).encode()
+    return _text(_mac(key, identity, payload) + payload)
+
+
+def unseal(key: bytes, identity: str, cursor: str, now: int) -> Place:
+    """The page of a cursor.
+
+    FhirError("invalid") for text that never was one; "expired" for one that is too old, or that another
+    search, another server's key, or somebody's hand made.
+    """
+    raw = _bytes(cursor)
     mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
     if not payload:
         raise FhirError("invalid", "_cursor: not a page of a search")
     if not hmac.compare_digest(mac, _mac(key, identity, payload)):
         raise FhirError("expired", "_cursor: not a page of this search, or no longer; start again without it")
-    after, snapshot, total = json.loads(payload)
-    return _after(after), snapshot, total
+    after, snapshot, total, before, sealed = json.loads(payload)
+    if abs(now - sealed) > LIFETIME:
+        raise FhirError(
+            "expired", "_cursor: the pages of this search are no longer kept; start again without it"
+        )
+    return Place(_after(after), snapshot, total, _after(before))
+
+
+def enclose(key: bytes, pairs: Pairs) -> str:
+    """A search as text that only who has the key can read."""
+    content = zlib.compress(json.dumps(pairs).encode(), 9)
+    mark = _mac(key, "enclosed", content)  # as an initial value it is as good as a random one
+    return _text(mark + _enciphered(key, mark, content))
+
+
+def disclose(key: bytes, text: str) -> Pairs:
+    """The search that was enclosed; FhirError as unseal."""
+    raw = _bytes(text)
+    mark = raw[:_MAC_BYTES]
+    content = _enciphered(key, mark, raw[_MAC_BYTES:])
+    if not hmac.compare_digest(mark, _mac(key, "enclosed", content)):
+        raise FhirError("expired", "_search: not a search of this server, or no longer; start again")
+    unpacked = zlib.decompressobj().decompress(content, _LARGEST)
+    return tuple((name, value) for name, value in json.loads(unpacked))
+
+
+def _enciphered(key: bytes, mark: bytes, content: bytes) -> bytes:
+    """Enciphered, or deciphered: the key and the mark together make a stream that hides it."""
+    secret = hmac.digest(key, b"enclosing\0" + mark, "sha256")
+    stream = hashlib.shake_256(secret).digest(len(content))
+    return bytes(a ^ b for a, b in zip(content, stream, strict=True))
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise FhirError("invalid", "_cursor: not a page of a search") from None
 
 
 def _mac(key: bytes, identity: str, payload: bytes) -> bytes:

@@ -166,8 +166,8 @@ def _outputs(parameter: Parameter, branch: Branch) -> Iterator[Output]:
     """The rows of a parameter, and what is derived from the same values: once for all who share them."""
     module = parameters.TYPES[parameter.type]
     yield Output(parameters.converter(parameter.type, branch.type), module.TABLE, (parameter.code,))
-    codes = parameters.sharing(parameter.resource, branch)
     for suffix, (table, rows) in getattr(module, "DERIVED", {}).items():
+        codes = parameters.sharing(parameter.resource, branch)
         if branch.type in rows and codes[0] == parameter.code:
             yield Output(rows[branch.type], table, (parameters.derived_code(codes, suffix),))
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from fhir_server.errors import FhirError
 from fhir_server.search import parameters
-from fhir_server.search.parameters import BadValue, Parameter, Scope, date, words
+from fhir_server.search.parameters import BadValue, Parameter, Scope, date
 from fhir_server.search.parameters.text import split, unescape
 from fhir_server.search.query import EVERYTHING, NOTHING, And, Chain, Has, Match, Node, Not, Or, Test
 from profiles import definitions
@@ -151,7 +151,7 @@ def _check_modifier(parameter: Parameter, modifier: str, name: str) -> None:
 
 
 def _missing(parameter: Parameter, value: str) -> Node:
-    if parameter.type in ("composite", "special") or parameter.code in words.CODES:
+    if "missing" not in parameters.modifiers(parameter):
         raise FhirError("not-supported", f"{parameter.code} does not support :missing")
     if value not in ("true", "false"):
         raise BadValue("not true or false")

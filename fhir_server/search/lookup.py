@@ -337,7 +337,7 @@ def _referred(version: Version, type: str) -> Iterator[str]:
 def _near(lookup: Lookup) -> Asking:
     """The ids of the places within the distance, among those in a box around it."""
     around = near.read(lookup.text)
-    box = near.box(parameters.of(lookup.type)[lookup.param], around)
+    box = near.box(parameters.sharer(lookup.type, lookup.param), around)
     found = yield Query(lookup.type, box, count=MOST + 1)
     if len(found.versions) > MOST:
         raise _refused(f"More than {MOST} places are near that one: give a smaller distance")

@@ -15,49 +15,73 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fhir_server.errors import FhirError, Issue
-from fhir_server.search import cursor, extract, parameters
+from fhir_server.search import compartments, cursor, extract, parameters
 from fhir_server.search.filters import Filters, NotApplied, all_of, bad, shown
 from fhir_server.search.parameters import Parameter, Scope
-from fhir_server.search.query import EVERYTHING, Match, Node, Query, Sort, Test
-from fhir_server.search.request import Include, Search
+from fhir_server.search.query import EVERYTHING, NOTHING, Match, Node, Query, Sort, Test
+from fhir_server.search.request import Include, Scene, Search
 from profiles import definitions
 
 COUNT = 20
 MAX_COUNT = 1000
+MAX_SORT = 10  # parameters in _sort
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_RESULT = frozenset(("_sort", "_count", "_include", "_summary", "_elements", "_total", "_cursor"))
-_REPEATABLE = frozenset(("_include",))
+_RESULT = frozenset(
+    (
+        "_sort",
+        "_count",
+        "_include",
+        "_revinclude",
+        "_summary",
+        "_elements",
+        "_total",
+        "_cursor",
+        "_type",
+        "_explain",
+    )
+)
+_REPEATABLE = frozenset(("_include", "_revinclude"))
 _PASSED_ON = frozenset(("_format", "_pretty"))  # http applies them; they stay in the links
 
 
 def parse(
-    type: str,
+    type: str | Scene,
     pairs: Sequence[tuple[str, str]],
     *,
     strict: bool = False,
     base: str,
     now: datetime,
     key: bytes = b"",
+    hidden: bool = False,
+    explain: bool = False,
 ) -> Search:
-    """What a search of this type with these decoded name-value pairs asks for.
+    """What a search of this type, or in this scene, with these decoded name-value pairs asks for.
 
     `base` is the server's own URL without a slash at its end, `now` the time that `ap` measures from, `key`
-    the secret that cursors are sealed with. FhirError("invalid" | "not-supported" | "expired").
+    the secret that cursors are sealed with; `hidden`: the pairs came in a form; `explain`: _explain may be
+    asked for. FhirError("invalid" | "not-supported" | "expired").
     """
-    reading = _Reading(type, strict, Scope(base, (now - _EPOCH) // timedelta(microseconds=1)))
+    scene = Scene((type,), type) if isinstance(type, str) else type
+    if enclosed := [value for name, value in pairs if name == "_search"]:
+        others = [pair for pair in pairs if pair[0] in _PASSED_ON or pair[0] == "_cursor"]
+        pairs, hidden = [*cursor.disclose(key, enclosed[0]), *others], True
     results: dict[str, list[str]] = {}
+    filters: list[tuple[str, str]] = []
     for name, value in pairs:
         plain = name.partition(":")[0]
-        if plain in _PASSED_ON:
-            continue
-        if plain in _RESULT or plain == "_revinclude":
+        if plain in _RESULT:
             results.setdefault(name, []).append(value)
-        else:
-            reading.filter(name, value)
+        elif plain not in _PASSED_ON:
+            filters.append((name, value))
+    moment = (now - _EPOCH) // timedelta(microseconds=1)
+    reading = _Reading(scene, strict, Scope(base, moment), explain)
+    reading.types(results)
+    for name, value in filters:
+        reading.filter(name, value)
     search = reading.search(results)
     passed_on = tuple((name, value) for name, value in pairs if name in _PASSED_ON)
-    search = replace(search, applied=search.applied + passed_on)
+    search = replace(search, applied=search.applied + passed_on, hidden=hidden)
     cursors = results.get("_cursor")
     return _continued(search, cursors[0], key) if cursors else search
 
@@ -73,32 +97,57 @@ def parse_criteria(type: str, text: str, *, base: str, now: datetime) -> Query:
     except ValueError:
         raise FhirError("invalid", "The search criteria are not a query string") from None
     for name, _ in pairs:
-        if name.partition(":")[0] in _RESULT | {"_revinclude"}:
+        if name.partition(":")[0] in _RESULT:
             raise FhirError("invalid", f"{shown(name)} has no place in search criteria")
-    search = parse(type, pairs, strict=True, base=base, now=now)
+    search = parse(type, [pair for pair in pairs if pair[0] != "_search"], strict=True, base=base, now=now)
     if search.query.where == EVERYTHING:
         raise FhirError("invalid", "The search criteria are empty, and would match everything")
     return replace(search.query, count=2)
 
 
 def _continued(search: Search, text: str, key: bytes) -> Search:
-    after, snapshot, total = cursor.unseal(key, search.identity, text)
-    query = replace(search.query, after=after, snapshot=snapshot)
-    return replace(search, query=query, known_total=total)
+    place = cursor.unseal(key, search.identity, text, search.now)
+    queries = (replace(query, after=place.after, snapshot=place.snapshot) for query in search.queries)
+    return replace(search, queries=tuple(queries), place=place)
 
 
 class _Reading:
     """One query string while it is read."""
 
-    def __init__(self, type: str, strict: bool, scope: Scope) -> None:
-        self.type = type
+    def __init__(self, scene: Scene, strict: bool, scope: Scope, may_explain: bool) -> None:
+        self.scene = scene
         self.strict = strict
         self.scope = scope
-        self.parameters = parameters.of(type)
-        self.conjuncts: list[Node] = []
+        self.may_explain = may_explain
+        self.conjuncts: dict[str, list[Node]] = {}
         self.applied: list[tuple[str, str]] = []
         self.issues: list[Issue] = []
         self.filters = Filters(scope)
+
+    @property
+    def searched(self) -> str:
+        """What is searched, as it may be shown."""
+        return next(iter(self.conjuncts)) if len(self.conjuncts) == 1 else "all the types searched"
+
+    def types(self, results: dict[str, list[str]]) -> None:
+        """Which types are searched, each with the conditions of the scene."""
+        types = self.scene.types
+        if asked := results.pop("_type", None):
+            if len(types) == 1:
+                self.not_applied("'_type' is for searches of several types")
+            else:
+                types = self.chosen(types, asked)
+        for type in types:
+            self.conjuncts[type] = list(compartments.conditions(type, self.scene.compartment))
+
+    def chosen(self, types: tuple[str, ...], asked: list[str]) -> tuple[str, ...]:
+        if len(asked) > 1:
+            bad("_type", "given more than once")
+        named = asked[0].split(",")
+        if unknown := [name for name in named if name not in definitions.load().resource_types]:
+            bad("_type", f"of {len(unknown)} types that there are not in R4")
+        self.applied.append(("_type", asked[0]))
+        return tuple(dict.fromkeys(name for name in named if name in types))
 
     def not_applied(self, problem: str) -> None:
         """Something that is left out of the search: an issue, or with strict handling an error."""
@@ -111,41 +160,55 @@ class _Reading:
             self.not_applied(f"{shown(name)} has no value")
             return
         try:
-            self.conjuncts.append(self.filters.node(self.type, name, value))
+            nodes = [(type, self.filters.node(type, name, value)) for type in self.conjuncts]
         except NotApplied as problem:
             self.not_applied(str(problem))
-        else:
-            self.applied.append((name, value))
+            return
+        for type, node in nodes:
+            self.conjuncts[type].append(node)
+        self.applied.append((name, value))
 
     # Result parameters
 
     def search(self, results: dict[str, list[str]]) -> Search:
         for name, values in results.items():
-            if len(values) > 1 and name not in _REPEATABLE:
+            plain, colon, modifier = name.partition(":")
+            if colon and (plain not in _REPEATABLE or modifier != "iterate"):
+                raise FhirError("not-supported", f"{shown(name)}: {plain} does not support this modifier")
+            if len(values) > 1 and plain not in _REPEATABLE:
                 bad(name, "given more than once")
-            if name not in _RESULT:
-                self.not_applied(f"{shown(name)} is not supported yet")
         sort = self.one(results, "_sort", self.sort, ())
         count = self.one(results, "_count", self.count, COUNT)
-        includes = [self.include(text) for text in results.get("_include", ())]
+        includes = [
+            self.include(name, text)
+            for name, values in results.items()
+            if name.partition(":")[0] in _REPEATABLE
+            for text in values
+        ]
         summary = self.one(results, "_summary", self.summary, None)
         elements = self.one(results, "_elements", self.elements, ())
         total = self.one(results, "_total", self.total, None)
+        explain = self.one(results, "_explain", self.explain, False)
         if elements and summary:
             bad("_elements", "given together with _summary")
         if summary == "text" and any(includes):
             bad("_summary", "text, which goes with no _include")
-        where = all_of(self.conjuncts)
-        patient = _confined_to(self.type, self.conjuncts)
+        queries = tuple(
+            Query(type, all_of(conjuncts), sort, count, _confined_to(type, conjuncts))
+            for type, conjuncts in self.conjuncts.items()
+        )
         return Search(
-            Query(self.type, where, sort, count, patient),
+            queries or (Query("Basic", NOTHING, sort, count),),  # of none of the types that there are here
             tuple(self.applied),
             tuple(self.issues),
             self.scope.base,
+            self.scene.path,
             total,
             summary,
             elements,
             tuple(include for include in includes if include),
+            now=self.scope.now,
+            explain=explain,
         )
 
     def one(self, results: dict[str, list[str]], name: str, read: Callable[[str], Any], default: Any) -> Any:
@@ -158,11 +221,16 @@ class _Reading:
         return read(values[0])
 
     def sort(self, text: str) -> tuple[Sort, ...]:
-        keys, names = [], []
+        keys: list[Sort] = []
+        names = []
         for name in text.split(","):
-            key = _sort_key(self.parameters.get(name.removeprefix("-")), name.startswith("-"))
+            code, descending = name.removeprefix("-"), name.startswith("-")
+            found = {_sort_key(parameters.of(type).get(code), descending) for type in self.conjuncts}
+            key = found.pop() if len(found) == 1 else None
             if key is None:
-                self.not_applied(f"_sort by {shown(name)} is not supported")
+                self.not_applied(f"_sort by {shown(name)} is not supported for {self.searched}")
+            elif len(keys) == MAX_SORT:
+                bad("_sort", f"of more than {MAX_SORT} parameters")
             else:
                 keys.append(key)
                 names.append(name)
@@ -177,21 +245,35 @@ class _Reading:
         self.applied.append(("_count", str(count)))
         return count
 
-    def include(self, text: str) -> Include | None:
+    def include(self, name: str, text: str) -> Include | None:
+        reverse, iterate = name.startswith("_revinclude"), name.endswith(":iterate")
         source, _, rest = text.partition(":")
         param, _, target = rest.partition(":")
-        reference = self.parameters.get(param)
-        if text == "*" or (source == self.type and param == "*"):
-            made = Include(None, target or None)
-        elif source == self.type and reference and reference.type == "reference":
-            made = Include(param, target or None)
-        else:
-            self.not_applied(f"_include of {shown(text)} is not supported")
+        made = None
+        known = definitions.load().resource_types
+        if source == "*":
+            made = Include(None, None, rest or None, reverse, iterate)
+            target = rest
+        elif source in known and (reverse or iterate or source in self.conjuncts):
+            parameter = parameters.of(source).get(param)
+            if param == "*" or (parameter is not None and parameter.type == "reference"):
+                made = Include(source, None if param == "*" else param, target or None, reverse, iterate)
+        if made is None:
+            self.not_applied(f"{name} of {shown(text)} is not supported for {self.searched}")
             return None
-        if target and target not in definitions.load().resource_types:
-            bad("_include", "an unknown target type")
-        self.applied.append(("_include", text))
+        if target and target not in known:
+            bad(name, "an unknown target type")
+        self.applied.append((name, text))
         return made
+
+    def explain(self, text: str) -> bool:
+        if text not in ("true", "false"):
+            bad("_explain", "not true or false")
+        if not self.may_explain:
+            self.not_applied("'_explain' is for administrators, who have to allow it in the settings")
+            return False
+        self.applied.append(("_explain", text))
+        return text == "true"
 
     def summary(self, text: str) -> str | None:
         if text not in ("true", "false", "text", "data", "count"):
@@ -200,13 +282,13 @@ class _Reading:
         return None if text == "false" else text
 
     def elements(self, text: str) -> tuple[str, ...]:
-        known = definitions.load().types[self.type].elements
+        types = definitions.load().types
         names = []
         for name in dict.fromkeys(text.split(",")):
-            if name in known:
+            if any(name in types[type].elements for type in self.conjuncts):
                 names.append(name)
             else:
-                self.not_applied(f"_elements: {self.type} has no element {shown(name)}")
+                self.not_applied(f"_elements: {self.searched} has no element {shown(name)}")
         if names:
             self.applied.append(("_elements", ",".join(names)))
         return tuple(names)

@@ -72,11 +72,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A page of a search. `next` is the cursor to put into Query.after, None on the last page."""
+    """A page of a search. `next` is the cursor to put into Query.after, None on the last page.
+
+    `places` has for each version the cursor that leads behind it: its sort keys, and its seq.
+    """
 
     versions: tuple[Version, ...]
     next: tuple[Any, ...] | None
     snapshot: int
+    places: tuple[tuple[Any, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

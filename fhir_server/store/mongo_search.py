@@ -79,11 +79,11 @@ class Reader:
             return Found((), None, snapshot)
         limit = query.count + 1
         rows = list(islice(self._matches(query, tree, snapshot, limit), limit))
-        versions = tuple(version({**row, "type": query.type}) for row in rows[: query.count])
-        if len(rows) < limit:
-            return Found(versions, None, snapshot)
-        last = rows[query.count - 1]
-        return Found(versions, (*_sort_keys(query, last), last["_id"]), snapshot)
+        more = len(rows) == limit
+        rows = rows[: query.count]
+        versions = tuple(version({**row, "type": query.type}) for row in rows)
+        places = tuple((*_sort_keys(query, row), row["_id"]) for row in rows)
+        return Found(versions, places[-1] if more else None, snapshot, places)
 
     def total(self, query: Query, snapshot: int, at_most: int | None) -> int:
         """How many match."""

@@ -38,11 +38,11 @@ def find(connection: sqlite3.Connection, query: Query, snapshot: int) -> Found:
         rows += of_phase if len(path.accesses) == 1 else _merged(query, of_phase)
         if len(rows) >= limit:
             break
-    last = rows[query.count - 1] if len(rows) > query.count else None
-    versions = tuple(
-        Version(query.type, row[1], row[2], row[3], row[4], row[5], row[0]) for row in rows[: query.count]
-    )
-    return Found(versions, (*last[FIELDS:], last[0]) if last else None, snapshot)
+    more = len(rows) > query.count
+    rows = rows[: query.count]
+    versions = tuple(Version(query.type, row[1], row[2], row[3], row[4], row[5], row[0]) for row in rows)
+    places = tuple((*row[FIELDS:], row[0]) for row in rows)
+    return Found(versions, places[-1] if more else None, snapshot, places)
 
 
 def total(connection: sqlite3.Connection, query: Query, snapshot: int, at_most: int | None) -> int:

@@ -70,7 +70,7 @@ def test_every_search_parameter_that_it_names_is_applied(statement, fhir):
 
 def test_the_system_interactions_are_there(statement):
     codes = [item["code"] for item in statement["rest"][0]["interaction"]]
-    assert codes == ["transaction", "batch", "history-system"]
+    assert codes == ["transaction", "batch", "history-system", "search-system"]
 
 
 def test_the_modes(fhir):

@@ -12,8 +12,10 @@ from fhir.resources.R4B.bundle import Bundle
 
 from fhir_server.errors import FhirError
 from fhir_server.resource_json import decode, encode
+from fhir_server.search import includes
 from fhir_server.search import run as running
 from fhir_server.search.parse import parse
+from fhir_server.search.query import Match
 from fhir_server.search.run import run
 from fhir_server.search.shape import shape
 from fhir_server.store.base import Found, Version
@@ -50,13 +52,13 @@ class Shelf:
     async def search(self, query):
         self.searched.append(query)
         found = [version for version in self.versions if version.type == query.type]
+        if isinstance(query.where, Match) and query.where.param == "_id":
+            found = [version for version in found if version.id in query.where.tests[0].value]
         start = query.after[0] if query.after else 0
         more = len(found) > start + query.count
-        return Found(
-            tuple(found[start : start + query.count]),
-            (start + query.count,) if more else None,
-            query.snapshot or 7,
-        )
+        page = tuple(found[start : start + query.count])
+        places = tuple((start + number,) for number, _ in enumerate(page, 1))
+        return Found(page, (start + query.count,) if more else None, query.snapshot or 7, places)
 
     async def count(self, query, at_most=None):
         self.counted.append((query, at_most))
@@ -222,7 +224,7 @@ def test_a_reference_to_a_version_includes_that_version(bundle_of):
 
 
 def test_too_many_includes_are_cut_and_it_is_said(bundle_of, monkeypatch):
-    monkeypatch.setattr(running, "MAX_INCLUDED", 1)
+    monkeypatch.setattr(includes, "MAX_INCLUDED", 1)
     performers = [{"reference": "Patient/p1"}, {"reference": "Patient/p2"}]
     shelf = Shelf(observation(1, performer=performers), PATIENT, PATIENT | {"id": "p2"})
     bundle = bundle_of(shelf, "_include=Observation:performer")

@@ -52,7 +52,7 @@ def test_missing_and_not(asked):
     "query",
     ["unknown=1", "_filter=x", "_content=x", "subject.unknown=x", "subject:Patient.unknown=x", "code.name=x",
      "subject.name.x=1", "_has:Flag:unknown:status=active", "_has:Flag:status:status=active",
-     "_has:Flag:patient:unknown=active", "_revinclude=Flag:patient", "_include:iterate=Observation:subject",
+     "_has:Flag:patient:unknown=active", "_revinclude=Flag:unknown", "_include:iterate=Observation:x", "_explain=true",
      "_include=Patient:organization", "_include=Observation:code", "_sort=unknown", "_elements=unknown",
      "code=", "_sort=", "_contained=true", "_type=Patient", "%00=1", "$where=1", "'; drop--=1"],
 )  # fmt: skip
@@ -124,10 +124,13 @@ def test_result_parameters(asked):
         "Observation",
         "_include=Observation:subject&_include=Observation:performer:Patient&_total=accurate&_summary=data",
     )
-    assert search.includes == (Include("subject"), Include("performer", "Patient"))
+    assert search.includes == (
+        Include("Observation", "subject"),
+        Include("Observation", "performer", "Patient"),
+    )
     assert (search.total, search.summary) == ("accurate", "data")
-    assert asked("Observation", "_include=*").includes == (Include(None),)
-    assert asked("Observation", "_include=Observation:*").includes == (Include(None),)
+    assert asked("Observation", "_include=*").includes == (Include(None, None),)
+    assert asked("Observation", "_include=Observation:*").includes == (Include("Observation", None),)
     assert asked("Observation", "_elements=status,code").elements == ("status", "code")
     assert asked("Observation", "_summary=false").summary is None
     assert asked("Observation", "_summary=count").only_count

@@ -65,12 +65,7 @@ def of(type: str) -> Mapping[str, Parameter]:
         if (parameter.expression or words.indexed(type, parameter.code)) and parameter.url not in NOT_FHIRPATH
     ]
     versioned = any(parameter.code == "version" for parameter in published)
-    plain = {p.code: _parameter(type, p, versioned) for p in published if p.type != "composite"}
-    shared = _shared(plain.values())
-    found = {
-        code: replace(parameter, shared=tuple(dict.fromkeys(shared[_key(b)] for b in parameter.branches)))
-        for code, parameter in plain.items()
-    }
+    found = {p.code: _parameter(type, p, versioned) for p in published if p.type != "composite"}
     for parameter in published:
         if parameter.type == "composite":
             branches = fhirpath.branches(parameter.expression or "", type)
@@ -110,15 +105,6 @@ def _key(branch: fhirpath.Branch) -> tuple[Any, ...]:
     return branch.root, branch.source, branch.type
 
 
-def _shared(found: Iterable[Parameter]) -> dict[tuple[Any, ...], tuple[str, ...]]:
-    """For each place that parameters look at, the codes of those with rows derived from what is there."""
-    codes: dict[tuple[Any, ...], dict[str, None]] = {}
-    for parameter in found:
-        for branch in parameter.branches:
-            codes.setdefault(_key(branch), {})[parameter.code] = None
-    return {key: tuple(each) for key, each in codes.items()}
-
-
 def sharing(type: str, branch: fhirpath.Branch) -> tuple[str, ...]:
     """The codes of the parameters of a type that look at what a branch looks at."""
     return _sharing(type)[_key(branch)]
@@ -126,12 +112,34 @@ def sharing(type: str, branch: fhirpath.Branch) -> tuple[str, ...]:
 
 @cache
 def _sharing(type: str) -> dict[tuple[Any, ...], tuple[str, ...]]:
-    return _shared(parameter for parameter in of(type).values() if parameter.type != "composite")
+    codes: dict[tuple[Any, ...], dict[str, None]] = {}
+    for parameter in of(type).values():
+        if hasattr(module_of(parameter), "DERIVED"):
+            for branch in parameter.branches:
+                codes.setdefault(_key(branch), {})[parameter.code] = None
+    return {key: tuple(each) for key, each in codes.items()}
+
+
+@cache
+def sharer(type: str, code: str) -> Parameter:
+    """The parameter, knowing with whom it shares the rows that are derived from what it looks at."""
+    parameter = of(type)[code]
+    if not hasattr(module_of(parameter), "DERIVED"):
+        return parameter
+    return replace(parameter, shared=tuple(dict.fromkeys(sharing(type, b) for b in parameter.branches)))
 
 
 def table_of(parameter: Parameter) -> str:
     """The table in which every resource that has the parameter has a row of it."""
     return str(module_of(parameter).TABLE)
+
+
+def modifiers(parameter: Parameter) -> frozenset[str]:
+    """Those that the parameter supports; a reference takes the name of a resource type as well."""
+    found: frozenset[str] = module_of(parameter).MODIFIERS
+    if parameter.type in ("composite", "special") or parameter.code in words.CODES:
+        return found
+    return found | {"missing"} | ({"[type]"} if parameter.type == "reference" else set())
 
 
 def module_of(parameter: Parameter) -> ModuleType:
@@ -153,9 +161,8 @@ def composites(type: str) -> Mapping[str, tuple[Within | tuple[Parameter, ...], 
     for parameter in own.values():
         for branch in parameter.branches if parameter.type == "composite" else ():
             if not branch.path:
-                found.setdefault(parameter.code, []).append(
-                    composite.whole(type, parameter.parts, own, _parameter)
-                )
+                alike = composite.whole(type, parameter.parts, own, _parameter)
+                found.setdefault(parameter.code, []).append(tuple(sharer(type, p.code) for p in alike))
                 continue
             parts = composite.parts_of(branch.type, parameter.parts, own, _parameter)
             found.setdefault(parameter.code, []).append(Within(branch, parts, parameter.code))
@@ -180,7 +187,8 @@ def match(parameter: Parameter, modifier: str | None, text: str, scope: Scope) -
     """The condition that one value (without commas) stands for."""
     if parameter.type == "composite":
         return composite.match(parameter, text, scope, composites(parameter.resource)[parameter.code])
-    node: Node = module_of(parameter).match(parameter, modifier, text, scope)
+    known = sharer(parameter.resource, parameter.code)
+    node: Node = module_of(parameter).match(known, modifier, text, scope)
     return node
 
 

@@ -19,7 +19,7 @@ class Parameter:
     `kinds` are the FHIR types of the values, `targets` the resource types a reference can be to (empty =
     any), `systems` the code systems that the bindings of code elements imply (None = not known). `resource`
     is the resource type; `shared` has for each of the places it looks at the codes of all parameters that
-    look there. `parts` are the components of a composite parameter.
+    look there (see sharer). `parts` are the components of a composite parameter.
     """
 
     code: str
