@@ -5,10 +5,10 @@ Data that are an Observation count from their own time on; the others as they ar
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
@@ -23,11 +23,13 @@ from fhir_server.search.query import And, Match, Node, Query, Sort, Test
 from fhir_server.store.base import Span, Transaction
 from rules import cql
 from rules.plans import JUDGED, time_of
-from rules.plans.window import EPOCH, ZONE
+from rules.plans.window import EPOCH, MICROSECOND, ZONE
 from rules.runtime.units import TextUnits
 from rules.values import Code, Concept, ValueSet
 from terminology import ucum
 
+DAY: Final = 24 * 3_600_000_000  # microseconds
+LONGEST: Final = 31 * DAY  # how long a reading that is a period may have begun before it is looked for
 STEPS: Final = 1_000_000  # of one evaluation, in rounds of loops
 MOST_READINGS: Final = 5000  # that one evaluation may look at
 MOST_OTHERS: Final = 1000  # of each other type
@@ -50,24 +52,65 @@ class TooMuch(cql.EvaluationError):
     """More data than an evaluation may look at."""
 
 
+class Lookback:
+    """How far back a rule looks, where every one of its retrieves of readings says so."""
+
+    def __init__(self, rule: CqlRule, latest: int) -> None:
+        self._latest = latest
+        self._known: dict[int, int | None] = {}
+        self._retrieves = [
+            (condition.used.library, retrieve)
+            for action in rule.actions
+            for condition in action.conditions
+            for retrieve in condition.needs.retrieves
+            if retrieve.type == "Observation"
+        ]
+        paths = {retrieve.dates and retrieve.dates.path for _, retrieve in self._retrieves}
+        self.limited = paths == {"effective"}
+
+    def start(self, moment: int) -> int | None:
+        """The time of the earliest reading that an evaluation at that moment looks at, None for no limit."""
+        if moment not in self._known:
+            self._known[moment] = self._start(clock(min(moment, self._latest))) if self.limited else None
+        return self._known[moment]
+
+    def _start(self, now: datetime) -> int | None:
+        starts = [library.period(retrieve, now=now)[0] for library, retrieve in self._retrieves]
+        return min((_since_1970(start) for start in starts if start), default=None) if all(starts) else None
+
+
 class Evidence:
     """The data of one patient for one rule. `observations` are in the order of time, each with its time."""
 
     def __init__(
-        self, observations: Iterable[tuple[int, Resource]], others: Sequence[Resource], value_sets: ValueSets
+        self,
+        observations: Iterable[tuple[int, Resource]],
+        others: Sequence[Resource],
+        value_sets: ValueSets,
+        start: Callable[[int], int | None],
     ) -> None:
+        self._start = start
         self.observations = sorted(observations, key=lambda pair: (pair[0], str(pair[1].get("id"))))
         self._times = [moment for moment, _ in self.observations]
         self.others = others
         self._value_sets = value_sets
 
     def until(self, moment: int) -> list[Resource]:
-        """The Observations up to and including a moment."""
-        return [resource for _, resource in self.observations[: bisect_right(self._times, moment)]]
+        """The Observations up to and including a moment, as far back as the rule looks."""
+        start, end = self._start(moment), bisect_right(self._times, moment)
+        if start is None:
+            return [resource for _, resource in self.observations[:end]]
+        return [
+            resource
+            for time, resource in self.observations[bisect_left(self._times, start - LONGEST) : end]
+            if time >= start or "effectivePeriod" in resource or "effectiveTiming" in resource
+        ]
 
     def size(self, moment: int) -> int:
-        """How many resources an evaluation at that moment is handed."""
-        return len(self.others) + bisect_right(self._times, moment)
+        """How many resources, at the most, an evaluation at that moment is handed."""
+        start = self._start(moment)
+        first = 0 if start is None else bisect_left(self._times, start - LONGEST)
+        return len(self.others) + bisect_right(self._times, moment) - first
 
     def judge(self, rule: CqlRule, moment: int, now: int) -> Found | None:
         """The most severe finding at a moment, None where there is none. Raises cql.EvaluationError."""
@@ -99,11 +142,20 @@ class Evidence:
         return condition.used.library.evaluate(
             condition.define,
             resources=resources,
-            now=(EPOCH + timedelta(microseconds=now)).astimezone(ZONE),
+            now=clock(now),
             valuesets=self._value_sets,
             units=_UNITS,
             steps=STEPS,
         )
+
+
+def clock(moment: int) -> datetime:
+    """Now() at a moment: what a clock in Norway shows, to the millisecond."""
+    return (EPOCH + timedelta(milliseconds=moment // 1000)).astimezone(ZONE)
+
+
+def _since_1970(moment: datetime) -> int:
+    return (moment - EPOCH) // MICROSECOND
 
 
 def said(value: Any) -> str | bool:

@@ -12,7 +12,17 @@ from typing import Any, Final
 from fhir_server.alerts.catalogue import Catalogue
 from fhir_server.alerts.definitions import CqlRule, Definition, Flaw
 from fhir_server.alerts.desk import Desk
-from fhir_server.alerts.evidence import Evidence, Found, TooMuch, observations_of, others_of, wanted
+from fhir_server.alerts.evidence import (
+    DAY,
+    LONGEST,
+    Evidence,
+    Found,
+    Lookback,
+    TooMuch,
+    observations_of,
+    others_of,
+    wanted,
+)
 from fhir_server.alerts.explanation import Basis, Entry, rule_entry, technical_entry
 from fhir_server.alerts.libraries import Resource
 from fhir_server.alerts.line import Line
@@ -23,8 +33,9 @@ from rules import cql
 from rules.plans import Plan, Reading, Text, codes_of, in_force, readings, time_of
 from rules.plans.text import quantity
 
-# A late reading may matter to every later one: so far and so many are judged again.
-LATER: Final = 30 * 24 * 3_600_000_000
+# A late reading may matter to every later one. Where the rule does not say how far it looks back, so far and
+# so many are judged again; where it does, those that look back so far.
+LATER: Final = 30 * DAY
 MOST_LATER: Final = 100
 # What one rule may do in one commit: resources handed to all of its evaluations together, or failures (each
 # may have used up its steps).
@@ -105,7 +116,8 @@ class Judging:
         self._catalogue = catalogue
         self._clinical, self._technical = lines
         self._verdicts: dict[str, Found | Text | None] = {}
-        self._evidence = Evidence((), (), catalogue.value_sets)
+        self._lookback = Lookback(of.rule, desk.time)
+        self._evidence = Evidence((), (), catalogue.value_sets, self._lookback.start)
         self._needed: dict[str, frozenset[str] | None] = {}
         self._left = MOST_WORK
 
@@ -142,8 +154,7 @@ class Judging:
         found: list[tuple[int, Resource]] = []
         codes = self._codes()
         if self._changes and ("Observation" in self._needed or codes):
-            span = Span(None, max(self._times()) + LATER)
-            found = observations_of(self._desk.tx, self._patient, codes, span)
+            found = observations_of(self._desk.tx, self._patient, codes, self._span())
         others = [
             resource
             for type, codes in self._needed.items()
@@ -152,9 +163,21 @@ class Judging:
         ]
         patient = self._desk.read("Patient", self._patient)
         on_record = [pair for pair in found if pair[1]["id"] not in changed]
+        others = [*([patient] if patient else []), *others]
         self._evidence = Evidence(
-            [*on_record, *own], [*([patient] if patient else []), *others], self._catalogue.value_sets
+            [*on_record, *own], others, self._catalogue.value_sets, self._lookback.start
         )
+
+    def _span(self) -> Span:
+        """The readings that the judged ones look at, and the later ones that look at those."""
+        first, last = min(self._times()), max(self._times())
+        episode = self._clinical.active
+        if episode and episode.entries:
+            first = min(first, episode.last_time)
+        start, start_of_last = self._lookback.start(first), self._lookback.start(last)
+        if start is None or start_of_last is None:
+            return Span(None, last + LATER)
+        return Span(min(start, start_of_last) - LONGEST, last + max(LATER, last - start_of_last + 2 * DAY))
 
     def _codes(self) -> frozenset[str] | None:
         """The codes of the readings that it looks at or that trigger it, None for all."""
@@ -181,8 +204,13 @@ class Judging:
             return []
         changed = {change.id for change in self._changes}
         first = min(self._times())
+        last = max(self._times())
         later = [pair for pair in self._triggering(first - 1) if pair[1]["id"] not in changed]
-        return [(moment, resource, False) for moment, resource in later[:MOST_LATER]]
+        if self._lookback.limited:
+            later = [pair for pair in later if (self._lookback.start(pair[0]) or 0) <= last]
+        else:
+            later = later[:MOST_LATER]
+        return [(moment, resource, False) for moment, resource in later]
 
     # Verdicts
 
