@@ -11,6 +11,16 @@ from fhir_server.search.query import And, Match, Query, Test
 from fhir_server.store.base import Version
 
 MOST_DEFINITIONS = 2000
+EVERYBODY = Query(
+    "PlanDefinition",
+    And(
+        (
+            Match("token", "status", (Test("code", "=", "active"),)),
+            Match("token", "type", (Test("code", "=", ECA_RULE),)),
+        )
+    ),
+    count=MOST_DEFINITIONS,
+)
 
 
 class Catalogue:
@@ -30,10 +40,7 @@ class Catalogue:
     def everybody(self) -> tuple[Definition, ...]:
         """The active rules that readings trigger by themselves, whoever's they are."""
         if self._everybody is None:
-            active = Match("token", "status", (Test("code", "=", "active"),))
-            of_kind = Match("token", "type", (Test("code", "=", ECA_RULE),))
-            query = Query("PlanDefinition", And((active, of_kind)), count=MOST_DEFINITIONS)
-            found = sorted(stored(self._search, query), key=lambda resource: str(resource["id"]))
+            found = sorted(stored(self._search, EVERYBODY), key=lambda resource: str(resource["id"]))
             self._everybody = tuple(self._read(resource) for resource in found)
         return self._everybody
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from fhir_server.alerts.definitions import Action, Condition, CqlRule
 from fhir_server.alerts.libraries import Find, Resource, stored
-from fhir_server.alerts.observed import is_about
+from fhir_server.alerts.observed import subject_of
 from fhir_server.alerts.value_sets import ValueSets
 from fhir_server.resource_json import decode_stored
 from fhir_server.search import parameters
@@ -29,7 +29,7 @@ from rules.values import Code, Concept, ValueSet
 from terminology import ucum
 
 DAY: Final = 24 * 3_600_000_000  # microseconds
-LONGEST: Final = 31 * DAY  # how long a reading that is a period may have begun before it is looked for
+LONGEST: Final = 2 * DAY  # how long a reading that is a period may have begun before it is looked for
 STEPS: Final = 1_000_000  # of one evaluation, in rounds of loops
 MOST_READINGS: Final = 5000  # that one evaluation may look at
 MOST_OTHERS: Final = 1000  # of each other type
@@ -230,26 +230,25 @@ def observations_of(
         bodies = tx.timeline(patient, tuple(sorted(codes)), limited, own=False) if codes else []
     if len(bodies) > MOST_READINGS:
         raise TooMuch(f"the rule looks at more than {MOST_READINGS} readings: limit its retrieves by date")
+    since = -(2**63) if span.since is None else span.since
+    until = 2**63 if span.until is None else span.until
     return [
         (moment, resource)
-        for resource in map(_decoded, bodies)
-        if (moment := counted(resource, patient)) is not None
-        and (span.since is None or moment >= span.since)
-        and (span.until is None or moment <= span.until)
+        for moment, subject, resource in map(_counted, bodies)
+        if moment is not None and subject == patient and since <= moment <= until
     ]
 
 
-def counted(observation: Resource, patient: str) -> int | None:
-    """When it was taken, if it is the patient's, of a status that counts, and says its time."""
-    if observation.get("status") not in JUDGED or not is_about(observation, patient):
-        return None
-    return time_of(observation)
+def time_if_counted(observation: Resource) -> int | None:
+    """When a reading was taken, if it is of a status that counts and says its time."""
+    return time_of(observation) if observation.get("status") in JUDGED else None
 
 
-@lru_cache(maxsize=4096)
-def _decoded(body: bytes) -> Resource:
-    """Remembered by content: the next reading looks at the same ones again. Never changed."""
-    return decode_stored(body)
+@lru_cache(maxsize=8192)
+def _counted(body: bytes) -> tuple[int | None, str, Resource]:
+    """The time, the patient and the content: the next reading looks at the same ones again."""
+    observation = decode_stored(body)
+    return time_if_counted(observation), subject_of(observation), observation
 
 
 def is_real(resource: Resource) -> bool:

@@ -1,12 +1,17 @@
 """Rules in CQL, from the upload of a Library and a PlanDefinition to the Flag that the next reading raises."""
 
 import json
+import re
 from datetime import datetime
 from decimal import Decimal
 
 import pytest
 
+from fhir_server.alerts import evidence, protocols
+from fhir_server.alerts.catalogue import EVERYBODY
+from fhir_server.alerts.libraries import NEWEST
 from fhir_server.resource_json import decode, encode
+from fhir_server.search.query import Match, Query, Test
 from rules import cql
 from rules.plans.window import ZONE
 from rules.runtime.units import TextUnits
@@ -14,7 +19,19 @@ from terminology import ucum
 from tests.alerts.conftest import ADVICE, activity, details_of, zone_of
 from tests.alerts.cql_build import HEAD, LOW, URL, action, condition, definition, library, trigger, value_set
 from tests.alerts.test_alerts import explanations
-from tests.rules.build import LOINC, PANEL, PULSE, SPO2, SYSTOLIC, WEIGHT, care_plan, concept, quantity
+from tests.rules.build import (
+    LOINC,
+    PANEL,
+    PULSE,
+    SPO2,
+    SYSTOLIC,
+    WEIGHT,
+    care_plan,
+    concept,
+    observation,
+    quantity,
+)
+from tests.store.test_store_plans import SQLITE_SCAN
 
 COPD = "13645005"
 TREND = (
@@ -163,6 +180,7 @@ define "High": exists ([Observation: "Panel"] P where exists (P.component C
         assert len(ward.found("Flag", patient="q")) == 1
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 class TestZones:
     def test_a_definition_may_give_the_zone_and_look_at_other_data(self, ward):
         ward.put(value_set(COPD))
@@ -327,6 +345,18 @@ class TestInTheOrderOfTime:
         ward.read(WEIGHT, "80.0", "2026-11-12")
         flag = ward.flag()
         assert details_of(flag) == [later]
+
+    def test_a_late_reading_is_looked_at_as_far_as_the_rule_looks_back(self, ward):
+        ward.put(library(TREND.replace("3 days", "60 days")))
+        ward.put(definition(action("Gain", title="Vektøkning"), triggers=[trigger(WEIGHT)]))
+        outside = ward.read(WEIGHT, "79.0", "2026-08-01")
+        later = ward.read(WEIGHT, "83.0", "2026-11-14")
+        assert ward.zones() == []
+        ward.read(WEIGHT, "80.0", "2026-09-30")
+        (explained,) = explanations(ward.flag())
+        assert details_of(ward.flag()) == [later]
+        assert len(explained["reading"]) == 2
+        assert outside not in json.dumps(explained["reading"], default=str)
 
     def test_an_amended_reading_takes_its_alert_back(self, ward):
         one_rule(ward)
@@ -520,6 +550,50 @@ class TestWhatCannotBeJudged:
         assert ward.zones() == ["red", "technical"]
 
 
+class TestMany:
+    def test_a_rule_that_looks_at_too_much_says_so(self, ward, monkeypatch):
+        monkeypatch.setattr(evidence, "MOST_READINGS", 3)
+        one_rule(ward)
+        for day in range(20, 25):
+            ward.read(SPO2, 80, f"2026-11-{day}")
+        assert ward.zones() == ["technical", "yellow"]
+        assert "more than 3 readings" in str(ward.flags())
+
+    def test_readings_beyond_what_one_commit_may_judge_are_named(self, ward, monkeypatch):
+        monkeypatch.setattr(protocols, "MOST_WORK", 12)
+        one_rule(ward)
+        entries = [
+            {
+                "request": {"method": "POST", "url": "Observation"},
+                "resource": observation(SPO2, 80, f"2026-11-{day}T08:00:00Z"),
+            }
+            for day in range(10, 20)
+        ]
+        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+        assert ward.fhir.post("/", encode(bundle)).status_code == 200
+        assert ward.zones() == ["technical", "yellow"]
+        assert "too many readings came at once" in str(ward.flags())
+
+    def test_every_look_up_uses_an_index(self, ward):
+        """Promise 10, for the searches that rules ask."""
+        codes = frozenset({"1", "2"})
+        queries = [
+            evidence.query_of("Observation", "p", None, 10),
+            evidence.query_of("Condition", "p", codes, 10),
+            evidence.query_of("MedicationRequest", "p", None, 10),
+            evidence.query_of("Immunization", "p", codes, 10),
+            Query("Library", Match("string", "name", (Test("exact", "=", "Oxygen"),)), NEWEST, count=50),
+            Query("ValueSet", Match("uri", "url", (Test("value", "=", URL),)), NEWEST, count=50),
+            EVERYBODY,
+        ]
+        one_rule(ward)
+        ward.read(SPO2, 80, "2026-11-20")
+        for query in queries:
+            plan = ward.fhir.explain(query)
+            scan = SQLITE_SCAN if ward.fhir.store.name == "sqlite" else re.compile("COLLSCAN")
+            assert not any(map(scan.search, plan)), (query, plan)
+
+
 class TestEvaluatedAgain:
     """Promise 8: everything that an evaluation used is named by version, and gives the same again."""
 
@@ -567,7 +641,10 @@ class TestEvaluatedAgain:
         assert explained["value"][0]["value"] == Decimal(88)
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 class TestUpload:
+    """On one store: nothing of it is the store's."""
+
     def test_every_diagnostic_of_a_library_is_an_issue_with_its_place(self, ward):
         text = LOW + 'define "A": "Latest".foo\ndefine "B": 1 + \'a\'\ndefine "C": \n'
         found = refused(ward, library(text))

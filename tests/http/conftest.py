@@ -65,6 +65,10 @@ class Fhir:
     def delete(self, path: str, **headers: str) -> httpx.Response:
         return self.request("DELETE", path, **headers)
 
+    def explain(self, query: Any) -> list[str]:
+        """The store's plan of a search."""
+        return self._runner.run(self.store.explain(query))
+
     def beside(self, path: str) -> httpx.Response:
         """GET of what is not under the FHIR base."""
         return self._runner.run(self._http.get(path))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
-from fhir_server.alerts.evidence import MOST_READINGS, counted, is_real, query_of, wanted
+from fhir_server.alerts.evidence import MOST_READINGS, is_real, query_of, time_if_counted, wanted
 from fhir_server.alerts.libraries import (
     CQL,
     Libraries,
@@ -280,8 +280,7 @@ def _of_subject(data: list[Resource], subject: str | None) -> list[Resource]:
 
 
 def _place(resource: Resource) -> tuple[int, str]:
-    patient = str(((resource.get("subject") or {}).get("reference") or "/").rpartition("/")[2])
-    return (counted(resource, patient) or 0, str(resource.get("id")))
+    return (time_if_counted(resource) or 0, str(resource.get("id")))
 
 
 def _quoted(name: str) -> str:
