@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from fhir_server.cql_command import cql_command
 from fhir_server.demo.command import demo
 from fhir_server.errors import FhirError
 from fhir_server.settings import VERSION, LogLevel, Settings
@@ -81,10 +82,12 @@ def serve(
 
 @app.command()
 def explain(
-    plan: Annotated[str, typer.Argument(help="The plan, as CarePlan/ID.", show_default=False)],
+    plan: Annotated[
+        str, typer.Argument(help="The plan, as CarePlan/ID or PlanDefinition/ID.", show_default=False)
+    ],
     store: Annotated[str, _option("store")] = _FIELDS["store"].default,
 ) -> None:
-    """Show the rules that a CarePlan compiles to, and the Python that runs."""
+    """Show the rules that a CarePlan or a PlanDefinition compiles to, and the Python that runs."""
     from fhir_server.alerts.explain import explain
     from fhir_server.app import look
 
@@ -96,6 +99,7 @@ def explain(
 
 
 app.command()(demo)
+app.command("cql")(cql_command)
 
 
 def _run(settings: Settings) -> None:

@@ -41,7 +41,7 @@ class Catalogue:
         """The active rules that readings trigger by themselves, whoever's they are."""
         if self._everybody is None:
             found = sorted(stored(self._search, EVERYBODY), key=lambda resource: str(resource["id"]))
-            self._everybody = tuple(self._read(resource) for resource in found)
+            self._everybody = tuple(self.read(resource) for resource in found)
         return self._everybody
 
     def named(self, canonical: str) -> Definition | None:
@@ -51,10 +51,11 @@ class Catalogue:
             where = Match("uri", "url", (Test("value", "=", url),))
             found = stored(self._search, Query("PlanDefinition", where, NEWEST, count=MOST_VERSIONS))
             one = best(resource for resource in found if not version or resource.get("version") == version)
-            self._named[canonical] = self._read(one) if one else None
+            self._named[canonical] = self.read(one) if one else None
         return self._named[canonical]
 
-    def _read(self, resource: dict[str, object]) -> Definition:
+    def read(self, resource: dict[str, object]) -> Definition:
+        """A PlanDefinition, with what it uses as it is stored now."""
         return Reader(resource, self._libraries, self.value_sets).read()
 
     def _search(self, query: Query) -> Sequence[Version]:
