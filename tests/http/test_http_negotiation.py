@@ -115,6 +115,7 @@ def test_bodies_come_in_gzip(fhir):
         (gzip.compress(gzip.compress(b"{}")), "gzip, gzip", 415),
         (gzip.compress(b" " * 40 * 2**20), "gzip", 413),
     ],
+    ids=["cut", "short", "plain", "deflate", "br", "twice", "bomb"],
 )
 def test_what_is_no_gzip_or_too_much_of_it_is_refused(fhir, body, encoding, status):
     assert fhir.post("/Patient", body, content_encoding=encoding).status_code == status
