@@ -34,6 +34,13 @@ define "Active COPD": exists ([Condition: "COPD"] C where C.clinicalStatus ~ "Ac
 define "Rule": "Active COPD" and (("Latest".value as FHIR.Quantity) < 90 '%')
 """
 
+# The same as a clinician writes it, with no word of types: a saturation could be an integer, a range, …
+PLAIN: Final = """
+define "Latest": Last([Observation: "SpO2"] O where O.status = 'final' sort by effective.value)
+define "Active COPD": exists ([Condition: "COPD"] C where C.clinicalStatus ~ "Active")
+define "Rule": "Active COPD" and "Latest".value < 90 '%'
+"""
+
 # Some weight is more than 2 kg above one of the three days before: every reading with every other.
 PAIRS: Final = """
 define "Weights": [Observation: "Weight"] O where O.status in { 'final', 'amended', 'corrected' }
@@ -71,6 +78,7 @@ define "Rule": 1 + 1 = 2
 RULES: Final = {
     "constant": CONSTANT,
     "latest": LATEST,
+    "latest, plain": PLAIN,
     "latest of 30": LATEST,
     "pairs": PAIRS,
     "window": WINDOW,
@@ -103,7 +111,7 @@ def data_of(name: str, patient: str, now: datetime | None = None) -> list[dict[s
             "subject": {"reference": "Patient/p"},
         },
     ]
-    if name in ("constant", "latest"):
+    if name in ("constant", "latest", "latest, plain"):
         return [*few, *_series(end, "59408-5", "%", [94, 93, 88 if alarming else 92])]
     if name == "latest of 30":
         return [

@@ -44,7 +44,9 @@ class State:
         self.compiled = compiled
         self.external = external
         self.within: dict[Subject, Within] = {}
-        self.slots = {library: unset.copy() for library, unset in compiled.libraries}
+        self.slots: dict[TypedLibrary, list[Any]] = {}
+        for library, unset in compiled.libraries:
+            self.slots[library] = unset.copy()
         self.given = checked(parameters, {compiled.typed: 0, **self.slots}) if parameters else {}
         self.steps = self.left = steps
         self.resources = resources
@@ -93,7 +95,9 @@ class State:
         known = self.found.get(id(wanted))
         if known is not None:
             return known
-        found = self.typed(wanted.type)
+        found = self.by_type.get(wanted.type)
+        if found is None:
+            found = self.typed(wanted.type)
         if wanted.codes is None:
             return matching(found, wanted.path or "", codes)
         if wanted.path is not None:

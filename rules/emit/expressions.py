@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from decimal import Decimal
 from typing import Any
 
@@ -121,7 +122,7 @@ class Expressions:
                 self.out.bound[name] = loop
             self.out.lift(loop, f"{name} = UNSET")
         with self.out.block(f"if {name} is UNSET:"), self.out.within(loops[: level + 1]):
-            self.out.add(f"{name} = {self._written(node)}")
+            self.out.assign(name, self._written(node))
         return name
 
     def _remembered(self, node: Typed, loop: Loop, needed: list[Loop | None]) -> str | None:
@@ -275,13 +276,11 @@ class Expressions:
             assert function is not None
             return f"{self.module.bind(function)}({self.expression(node.operands[0])})"
         result = self.out.fresh()
-        depth = self.out.depth
         self.out.add(f"{result} = {self.expression(node.operands[0])}")
-        for operand in node.operands[1:]:
-            self.out.add(f"if {result} is None:")
-            self.out.depth += 1
-            self.out.add(f"{result} = {self.expression(operand)}")
-        self.out.depth = depth
+        with ExitStack() as stack:
+            for operand in node.operands[1:]:
+                stack.enter_context(self.out.block(f"if {result} is None:"))
+                self.out.add(f"{result} = {self.expression(operand)}")
         return result
 
     # Literals and selectors
@@ -425,8 +424,10 @@ class Expressions:
         number = list(names.expressions).index(name)
         function = f"{prefix}define_{number}_{readable(name)}"
         if context := node.fields.get("each"):
-            return f"c.each({context!r}, {function})"
-        return f"{function}(c.unfiltered)" if node.fields.get("unfiltered") else f"{function}(c)"
+            return self.out.once(f"c.each({context!r}, {function})")
+        return self.out.once(
+            f"{function}(c.unfiltered)" if node.fields.get("unfiltered") else f"{function}(c)"
+        )
 
     def _prefix(self, library: str | None) -> tuple[str, TypedLibrary]:
         if library is None:
@@ -436,7 +437,7 @@ class Expressions:
     def _parameterref(self, node: Typed) -> str:
         prefix, names = self._prefix(node.fields["libraryName"])
         number = list(names.parameters).index(node.fields["name"])
-        return f"{prefix}parameter_{number}_{readable(node.fields['name'])}(c)"
+        return self.out.once(f"{prefix}parameter_{number}_{readable(node.fields['name'])}(c)")
 
     def _functionref(self, node: Typed) -> str:
         prefix, _ = self._prefix(node.fields["libraryName"])

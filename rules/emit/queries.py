@@ -21,6 +21,12 @@ from rules.typed.types import ListOf, Named, Type
 _CODEABLE_CONCEPT: Final = Named("FHIR", "CodeableConcept")
 
 
+def _keeps_all(clauses: QueryClauses) -> bool:
+    """Whether what is collected is the only source as it is."""
+    changes = clauses.lets or clauses.relationships or clauses.where or clauses.returns
+    return len(clauses.sources) == 1 and isinstance(clauses.sources[0][1].type, ListOf) and not changes
+
+
 def _is_tuple_of_sources(node: Typed) -> bool:
     """What a query of several sources gives if it does not say: never null, and nothing to compute."""
     return node.op == "Tuple" and all(value.op == "AliasRef" for _, value in node.fields["elements"])
@@ -67,10 +73,11 @@ class Queries(Comparisons):
         with self.out.block(f"if {known}:"), ExitStack() as stack:
             self._loops(stack, clauses, sources, found)
             returned = clauses.returns
-            if returned is not None and _is_tuple_of_sources(returned):
+            item = self.locals[clauses.sources[0][0]]
+            if _is_tuple_of_sources(returned) if returned is not None else item in self.never_null:
                 self.out.add(f"{found} = True")
             elif returned is None:
-                self.out.add(f"{found} = {self.locals[clauses.sources[0][0]]} is not None")
+                self.out.add(f"{found} = {item} is not None")
             else:
                 self.out.add(f"{found} = {self.held(returned)} is not None")
         self.locals = outer
@@ -145,6 +152,9 @@ class Queries(Comparisons):
             self.out.add("continue")
 
     def _collected(self, clauses: QueryClauses, sources: list[str], result: str) -> None:
+        if _keeps_all(clauses):
+            self.out.add(f"{result} = {sources[0]}")
+            return
         self.out.add(f"{result} = []")
         with ExitStack() as stack:
             self._loops(stack, clauses, sources)

@@ -49,13 +49,26 @@ class Retrieve:
         return hash((self.type, self.path))
 
     def matching(self, resources: Iterable[Any]) -> list[Any]:
-        """Those of the resources that have one of the codes."""
+        """Those of the resources that have one of the codes.
+
+        The usual form of the element, a CodeableConcept, is looked into here; `matching` knows all forms.
+        """
         path, wanted = self.path, self.wanted
         if path is None:
             return list(resources)
         if wanted is None or "." in path:
             return matching(resources, path, wanted or self.codes)
-        return _with_code(resources, path, wanted)
+        found = []
+        coded = wanted.coded
+        for resource in resources:
+            try:
+                for coding in resource[path]["coding"]:
+                    if (coding["system"], coding["code"]) in coded:
+                        found.append(resource)
+                        break
+            except (KeyError, TypeError):  # none, a list, a code without a system
+                found += matching((resource,), path, wanted)
+        return found
 
 
 def merged(retrieves: Iterable[Retrieve]) -> tuple[Retrieve, ...]:
@@ -128,26 +141,6 @@ def matching(resources: Iterable[Any], path: str, codes: Any) -> list[Any]:
     for resource in resources:
         for coding in codings(resource, path):
             if _in(coding, wanted) if isinstance(wanted, ValueSet) else _is(coding, wanted):
-                found.append(resource)
-                break
-    return found
-
-
-def _with_code(resources: Iterable[Any], path: str, wanted: Wanted) -> list[Any]:
-    """`matching` for an element of the resource, where it has the form that is usual: a CodeableConcept."""
-    found = []
-    coded = wanted.coded
-    for resource in resources:
-        value = resource.get(path)
-        if value.__class__ is not dict or "coding" not in value:
-            found += matching((resource,), path, wanted)
-            continue
-        for coding in value["coding"]:
-            if coding.__class__ is dict:
-                if (coding.get("system"), coding.get("code")) in coded:
-                    found.append(resource)
-                    break
-            elif _is(coding, wanted):
                 found.append(resource)
                 break
     return found

@@ -80,6 +80,7 @@ class Function:
         self.bound: dict[str, Loop] = {}  # local names that change in each round of a loop
         self.known: dict[Hashable, str] = {}  # names of values that were lifted out of all loops
         self._open: list[Loop] = []
+        self._held: list[dict[str, str]] = [{}]  # names of values, by their text, for each block that is open
 
     @contextmanager
     def loop(self, item: str, over: str, first: Loop | None = None) -> Iterator[Loop]:
@@ -155,11 +156,30 @@ class Function:
         """An indented block; one that stays empty gets a `pass`."""
         self.add(head)
         self.depth += 1
+        self._held.append({})
         before = len(self.lines)
         yield
+        self._held.pop()
         if len(self.lines) == before:
             self.add("pass")
         self.depth -= 1
+
+    def once(self, text: str) -> str:
+        """A name for the value of a call that gives the same each time, made once in a block."""
+        for held in self._held:
+            if text in held:
+                return held[text]
+        name = self._held[-1][text] = self.hold(text)
+        return name
+
+    def assign(self, name: str, text: str) -> None:
+        """The name for the value of the expression; a name that was made just for it is not needed."""
+        last, line = self.lines[-1]
+        made = f"{'    ' * self.depth}{text} = "
+        if last.startswith(made):
+            self.lines[-1] = (last.replace(text, name, 1), line)
+        else:
+            self.add(f"{name} = {text}")
 
     def fresh(self, stem: str = "t") -> str:
         """A new local name."""

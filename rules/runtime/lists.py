@@ -267,24 +267,21 @@ def _utmost(values: list[T] | None, keys: Sequence[Any], descending: bool, *, la
     if ranks is None:
         ordered = sorted_by(values, keys, descending)
         return ordered[-1 if last else 0] if ordered else None
-    best, greatest = ranks[0], last is not descending
-    found = 0
-    for at, rank in enumerate(ranks):
-        if (rank > best if greatest else rank < best) or (last and rank == best):
-            best, found = rank, at
-    return values[found]
+    found = max(ranks) if last is not descending else min(ranks)
+    return values[len(ranks) - 1 - ranks[::-1].index(found) if last else ranks.index(found)]
 
 
-def _ranks(keys: Sequence[Any]) -> Sequence[Any] | None:
+def _ranks(keys: Sequence[Any]) -> list[Any] | None:
     """What Python orders as the keys are; None where their order is not total."""
-    known = keys[0]
-    if known.__class__ is DateTime:
-        offset = known.offset
+    first = keys[0]
+    if first.__class__ is DateTime:
+        offset, ranks = first.offset, []
         for key in keys:
             if key.__class__ is not DateTime or key.offset != offset:
                 break
+            ranks.append(key.fields)
         else:
-            return [key.fields for key in keys]
+            return ranks
     kinds = {type(value) for value in keys if value is not None}
     if not kinds <= TIMES and not (kinds <= PLAIN and (str not in kinds or kinds == {str})):
         return None

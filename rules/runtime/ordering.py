@@ -240,3 +240,5 @@ def _same(left: _Bounds, right: _Bounds, precision: str | None) -> _Answer:
 less: Final = _relation(operator.lt, _less)
 at_most: Final = _relation(operator.le, _at_most)
 same: Final = _relation(operator.eq, _same)
+for _name, _function in (("less", less), ("at_most", at_most), ("same", same)):
+    _function.__name__ = _name  # as emitted code calls it

@@ -72,8 +72,8 @@ class DateTime:
 
     def __post_init__(self) -> None:
         first, last = span(self)
-        _set_earliest(self, _UNKNOWN if first is None else first)
-        _set_latest(self, _UNKNOWN if last is None else last)
+        _set_earliest(self, _UNKNOWN if first is None else float(first))
+        _set_latest(self, _UNKNOWN if last is None else float(last))
 
     def __str__(self) -> str:
         return f"@{text(self)}" if len(self.fields) > _HOUR_AT else f"@{text(self)}T"
