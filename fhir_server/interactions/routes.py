@@ -17,6 +17,7 @@ from fhir_server.interactions.history import history
 from fhir_server.interactions.operations import terminology
 from fhir_server.interactions.operations.closure import closure
 from fhir_server.interactions.operations.evaluate import evaluate_cql, evaluate_library
+from fhir_server.interactions.operations.fhirpath import evaluate_fhirpath
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read
 from fhir_server.interactions.search import search
@@ -32,6 +33,7 @@ Interaction = Callable[[Service, Request], Awaitable[Response]]
 OPERATIONS: Mapping[str, tuple[str, Interaction]] = {
     "$closure": ("closure", closure),
     "$cql": ("$cql", evaluate_cql),
+    "$fhirpath": ("$fhirpath", evaluate_fhirpath),
     "Library/$evaluate": ("Library/$evaluate", evaluate_library),
     "Library/{id}/$evaluate": ("Library/$evaluate", evaluate_library),
     "CodeSystem/$lookup": ("lookup", terminology.lookup_code),

@@ -266,7 +266,7 @@ def test_data_of_several_patients_need_a_subject(fhir):
 
 def test_the_operations_are_in_the_capability_statement(fhir):
     rest = fhir.get("/metadata").json()["rest"][0]
-    assert [o["name"] for o in rest["operation"]] == ["cql"]
+    assert [o["name"] for o in rest["operation"]][-2:] == ["cql", "fhirpath"]
     of_library = next(r for r in rest["resource"] if r["type"] == "Library")
     assert [o["name"] for o in of_library["operation"]] == ["evaluate"]
 

@@ -12,7 +12,7 @@ _BASE: Final = "https://varde.dev/fhir/OperationDefinition"
 _FHIR: Final = "http://hl7.org/fhir/OperationDefinition"
 # Resource type, "" for the system -> the operations' names, and their definitions.
 DEFINED: Final[Mapping[str, Mapping[str, str]]] = {
-    "": {"closure": f"{_FHIR}/ConceptMap-closure", "cql": f"{_BASE}/cql"},
+    "": {"closure": f"{_FHIR}/ConceptMap-closure", "cql": f"{_BASE}/cql", "fhirpath": f"{_BASE}/fhirpath"},
     "CodeSystem": {name: f"{_FHIR}/CodeSystem-{name}" for name in ("lookup", "subsumes", "validate-code")},
     "ConceptMap": {"translate": f"{_FHIR}/ConceptMap-translate"},
     "Library": {"evaluate": f"{_BASE}/library-evaluate"},

@@ -42,9 +42,9 @@ SECONDS: Final = 20.0  # for all definitions of one request
 MOST_DATA: Final = 20_000  # resources in one evaluation
 _LONGEST: Final = 128 * 1024
 _SHARED: Final = ("subject", "parameters", "useServerData", "data")
-_UNITS: Final = TextUnits(ucum.convert)
+UNITS: Final = TextUnits(ucum.convert)
 # Threads of their own: an evaluation that takes long must not keep a write waiting for one.
-_threads = ThreadPoolExecutor(2, thread_name_prefix="cql")
+THREADS = ThreadPoolExecutor(2, thread_name_prefix="cql")
 
 
 async def evaluate_cql(service: Service, request: Request) -> Response:
@@ -69,7 +69,7 @@ async def _answer(
 ) -> Response:
     loop = asyncio.get_running_loop()
     work = _Work(service, request.base, loop)
-    parameters = await loop.run_in_executor(_threads, evaluate, work)
+    parameters = await loop.run_in_executor(THREADS, evaluate, work)
     return Response(200, encode({"resourceType": "Parameters", "parameter": parameters}))
 
 
@@ -82,11 +82,31 @@ class _Given:
     data: Sequence[Resource]
 
 
+class Stored:
+    """The store as a thread sees it: what it asks goes through the event loop."""
+
+    def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
+        self._store, self._loop = service.store, loop
+
+    def find(self, query: Query) -> Sequence[Version]:
+        found: Found = self._wait(self._store.search(query))
+        return found.versions
+
+    def read(self, type_: str, id: str) -> Version | None:
+        found: Version | None = self._wait(self._store.read(type_, id))
+        return found
+
+    def _wait(self, asked: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(asked, self._loop).result()
+
+
 class _Work:
-    """One request, in a thread; what it asks of the store goes through the event loop."""
+    """One request, in a thread."""
 
     def __init__(self, service: Service, base: str, loop: asyncio.AbstractEventLoop) -> None:
-        self._service, self._base, self._loop = service, base, loop
+        self._service, self._base = service, base
+        asked_in_thread = Stored(service, loop)
+        self._find, self._read = asked_in_thread.find, asked_in_thread.read
         self._libraries = Libraries(self._find)
         self._value_sets = ValueSets(self._find)
         self._now = service.clock().astimezone(ZONE)
@@ -237,22 +257,9 @@ class _Work:
             parameters=values,
             now=self._now,
             valuesets=self._value_sets,
-            units=_UNITS,
+            units=UNITS,
             steps=STEPS,
         )
-
-    # The store
-
-    def _find(self, query: Query) -> Sequence[Version]:
-        found: Found = self._wait(self._service.store.search(query))
-        return found.versions
-
-    def _read(self, type_: str, id: str) -> Version | None:
-        found: Version | None = self._wait(self._service.store.read(type_, id))
-        return found
-
-    def _wait(self, asked: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(asked, self._loop).result()
 
 
 def _refused(error: cql.CompileError, above: int) -> FhirError:

@@ -128,6 +128,11 @@ def _of_system(value: Any, zone: str) -> Part:
     return {"valueString": str(to_string(value) or value)}
 
 
+def content_of(value: Any, type_: str) -> Part:
+    """The value[x], resource or parts of a value of a FHIR type, or ("") of a System value."""
+    return _of_fhir(value, type_) if type_ else _of_system(value, "Z")
+
+
 def _of_fhir(value: Any, type_: str) -> Part:
     """A resource, a data type that a parameter can have, or else the parts of the element."""
     if isinstance(value, dict) and "resourceType" in value:
