@@ -39,11 +39,11 @@ async def load(store: Store, start: Iterable[Resource] = (), wants: Iterable[Wan
                into: Library | None = None) -> Library:  # fmt: skip
     """A library with the resources that `start` are made of, and `wants` (type, URL) with theirs."""
     filled = into or library()
-    asking = _asking(start, wants, filled)
+    steps = asking(start, wants, filled)
     try:
-        query = next(asking)
+        query = next(steps)
         while True:
-            query = asking.send((await store.search(query)).versions)
+            query = steps.send((await store.search(query)).versions)
     except StopIteration:
         return filled
 
@@ -51,11 +51,11 @@ async def load(store: Store, start: Iterable[Resource] = (), wants: Iterable[Wan
 def load_in(tx: Transaction, start: Iterable[Resource] = (), wants: Iterable[Want] = ()) -> Library:
     """As `load`, inside a transaction."""
     filled = library()
-    asking = _asking(start, wants, filled)
+    steps = asking(start, wants, filled)
     try:
-        query = next(asking)
+        query = next(steps)
         while True:
-            query = asking.send(tx.search(query))
+            query = steps.send(tx.search(query))
     except StopIteration:
         return filled
 
@@ -80,19 +80,19 @@ def _members(filled: Library, url: str, version: str | None) -> Members | None:
     return members(found, filled) if found else None
 
 
-def _asking(
+def asking(
     start: Iterable[Resource], wants: Iterable[Want], filled: Library
 ) -> Generator[Query, Iterable[Version], None]:
-    """The queries that fill a library; each is sent what it found."""
+    """The queries that fill a library; each is sent what it found. For those who ask in a snapshot."""
     for resource in start:
         filled.add(resource)
-    asking = gather(start, wants, filled)
+    steps = gather(start, wants, filled)
     try:
-        want = next(asking)
+        want = next(steps)
         while True:
             found = yield _query(*want)
             stored = [decoded(version.body) for version in found if version.body]
-            want = asking.send([*stored, *_built_in(*want)])
+            want = steps.send([*stored, *_built_in(*want)])
     except StopIteration:
         return
 

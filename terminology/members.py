@@ -12,7 +12,7 @@ makes the answer None for its codes, never a wrong one. https://hl7.org/fhir/R4/
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from terminology.asked import Asked
@@ -26,21 +26,24 @@ from terminology.resolve import supplements_of, value_set, within
 from terminology.units import UnitSystem, canonical_form
 
 Resource = dict[str, Any]
+Rule = Callable[[str], bool]
 _EVERYTHING = Asked()
+_NONE: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """`codes` by system; of systems without regard to case (`folded`) they are casefolded.
-
-    `rules`: systems whose codes cannot be listed, with what decides. `unsure`: systems some of whose codes
-    may be in it although they are not in `codes`; `*` is any.
+    """`codes` by system, as the systems write them; `folded` the same casefolded, of systems whose case does
+    not matter. `whole`: systems all of whose codes are in it, known or not. `rules`: systems whose codes
+    cannot be listed, with what decides. `unsure`: systems some of whose codes may be in it although they are
+    not in `codes`; `*` is any.
     """
 
     codes: dict[str, frozenset[str]] = field(default_factory=dict)
-    folded: frozenset[str] = frozenset()
-    unsure: frozenset[str] = frozenset()
-    rules: dict[str, Callable[[str], bool]] = field(default_factory=dict)
+    folded: dict[str, frozenset[str]] = field(default_factory=dict)
+    whole: frozenset[str] = _NONE
+    rules: dict[str, Rule] = field(default_factory=dict)
+    unsure: frozenset[str] = _NONE
 
     def has(self, system: str | None, code: str) -> bool | None:
         """Whether a code is in the value set, None where that cannot be known.
@@ -49,9 +52,9 @@ class Members:
         """
         if not system:
             return self.has_code(code)
-        if system in self.folded:
-            code = code.casefold()
         if code in self.codes.get(system, ()):
+            return True
+        if system in self.folded and code.casefold() in self.folded[system]:
             return True
         if system in self.rules and self.rules[system](code):
             return True
@@ -59,15 +62,21 @@ class Members:
 
     def has_code(self, code: str) -> bool | None:
         """Whether the value set has this code of whatever system."""
-        if any(
-            (code.casefold() if system in self.folded else code) in codes
-            for system, codes in self.codes.items()
-        ):
+        if any(self.has(system, code) for system in self.codes.keys() | self.rules.keys()):
             return True
         return None if self.unsure else False
 
+    def may(self, system: str) -> bool:
+        """Whether some code of the system may be in it."""
+        there = system in self.codes or system in self.rules or system in self.whole
+        return there or system in self.unsure or "*" in self.unsure
+
+    def systems(self) -> set[str]:
+        """The systems that are known to matter."""
+        return (self.codes.keys() | self.rules.keys() | self.whole | self.unsure) - {"*"}
+
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """Every (system, code) that is known to be in it."""
+        """Every (system, code) that is known to be in it and can be listed."""
         for system, codes in self.codes.items():
             for code in codes:
                 yield system, code
@@ -79,7 +88,7 @@ def members(resource: Resource, library: Library, asked: Asked = _EVERYTHING) ->
 
 
 def subsumed(system: CodeSystem, code: str) -> frozenset[str]:
-    """A code and all that are below it, as a search with `:below` has it; the code alone where unknown."""
+    """A code and all that are below it, as a search with `:below` has it."""
     return frozenset((code, *system.under(code)))
 
 
@@ -91,51 +100,33 @@ def subsuming(system: CodeSystem, code: str) -> frozenset[str]:
 class _Compiler:
     def __init__(self, library: Library, asked: Asked) -> None:
         self.library, self.asked = library, asked
-        self.folded: set[str] = set()
+        self.insensitive: set[str] = set()
         self.done: dict[int, Members] = {}
 
     def members(self, resource: Resource, pathway: tuple[str, ...]) -> Members:
         pathway = within(pathway, resource)
         if id(resource) not in self.done:
             compose = resource.get("compose")
-            self.done[id(resource)] = (
-                self._read(resource) if compose is None else self._compose(resource, pathway)
-            )
+            found = self._read(resource) if compose is None else self._compose(resource, pathway)
+            self.done[id(resource)] = found
         return self.done[id(resource)]
 
     def _compose(self, resource: Resource, pathway: tuple[str, ...]) -> Members:
         compose = resource["compose"]
         active = compose.get("inactive") is False or self.asked.flag("activeOnly")
-        codes: dict[str, set[str]] = {}
-        unsure: set[str] = set()
-        rules: dict[str, Callable[[str], bool]] = {}
+        found = Members()
         for index, part in enumerate(compose.get("include", [])):
-            found = self._part(resource, part, active, f"ValueSet.compose.include[{index}]", pathway)
-            unsure |= found.unsure
-            for system, rule in found.rules.items():
-                rules[system] = _either(rules[system], rule) if system in rules else rule
-            for system, more in found.codes.items():
-                codes.setdefault(system, set()).update(more)
+            where = f"ValueSet.compose.include[{index}]"
+            found = _in_either(found, self._part(resource, part, active, where, pathway))
         for index, part in enumerate(compose.get("exclude", [])):
-            found = self._part(resource, part, False, f"ValueSet.compose.exclude[{index}]", pathway)
-            for system, less in found.codes.items():
-                codes.get(system, set()).difference_update(less)
-                if system in rules:
-                    rules[system] = _but_not(rules[system], less)
-            for system, rule in found.rules.items():
-                codes[system] = {code for code in codes.get(system, ()) if not rule(code)}
-                if system in rules:
-                    rules[system] = _both(rules[system], _negated(rule))
-            hit = codes.keys() if "*" in found.unsure else found.unsure & codes.keys()
-            for system in hit:  # what is left of it may be excluded or not
-                unsure.add(system)
-                codes[system].clear()
-        return Members(
-            {system: frozenset(had) for system, had in codes.items()},
-            frozenset(self.folded),
-            frozenset(unsure),
-            rules,
-        )
+            where = f"ValueSet.compose.exclude[{index}]"
+            found = _without(found, self._part(resource, part, False, where, pathway))
+        folded = {
+            system: frozenset(map(str.casefold, codes))
+            for system, codes in found.codes.items()
+            if system in self.insensitive
+        }
+        return replace(found, folded=folded)
 
     def _part(
         self, source: Resource, part: Resource, active: bool, where: str, pathway: tuple[str, ...]
@@ -161,9 +152,10 @@ class _Compiler:
         if system is None:
             if "concept" in part:
                 return Members({url: frozenset(c.get("code", "") for c in part["concept"])})
-            return Members(unsure=frozenset({url}))
+            all_of_it = "filter" not in part and not active
+            return Members(whole=frozenset({url} if all_of_it else ()), unsure=frozenset({url}))
         if isinstance(system, UnitSystem) and "concept" not in part:
-            return self._of_units(part)
+            return _of_units(part)
         chosen = selected(system, part, self.library.regex, where)
         concepts = system.concepts.values() if chosen is None else filter(None, map(system.find, chosen))
         codes = {concept.code for concept in concepts if not (active and concept.inactive)}
@@ -171,23 +163,10 @@ class _Compiler:
         if partial and "concept" in part:  # a fragment says nothing against the rest of a list
             codes |= {listed.get("code", "") for listed in part["concept"]}
         if not system.case_sensitive:
-            self.folded.add(url)
-            codes = {code.casefold() for code in codes}
+            self.insensitive.add(url)
+        whole = frozenset({url} if chosen is None and not active else ())
         unsure = frozenset({url} if partial and "concept" not in part else ())
-        return Members({url: frozenset(codes)}, frozenset(), unsure)
-
-    def _of_units(self, part: Resource) -> Members:
-        """Units that cannot be listed: all of UCUM, or those of one canonical form."""
-        filters = part.get("filter", [])
-        forms = [each.get("value") for each in filters if each.get("property") == "canonical"]
-        if len(forms) != len(filters) or any(each.get("op") != "=" for each in filters):
-            raise refuse("not-supported", "Of UCUM, only canonical = can be asked", "unprocessable")
-        wanted = {canonical_form(form or "") or form for form in forms}
-
-        def is_in(code: str) -> bool:
-            return is_unit(code) and (not forms or wanted == {canonical_form(code)})
-
-        return Members(rules={UCUM: is_in})
+        return Members({url: frozenset(codes)}, whole=whole, unsure=unsure)
 
     def _read(self, resource: Resource) -> Members:
         """Of an expansion that somebody else made."""
@@ -201,7 +180,85 @@ class _Compiler:
         return Members({system: frozenset(had) for system, had in codes.items()})
 
 
-Rule = Callable[[str], bool]
+def _of_units(part: Resource) -> Members:
+    """Units that cannot be listed: all of UCUM, or those of one canonical form."""
+    filters = part.get("filter", [])
+    forms = [each.get("value") for each in filters if each.get("property") == "canonical"]
+    if len(forms) != len(filters) or any(each.get("op") != "=" for each in filters):
+        raise refuse("not-supported", "Of UCUM, only canonical = can be asked", "unprocessable")
+    wanted = {canonical_form(form or "") or form for form in forms}
+
+    def is_in(code: str) -> bool:
+        return is_unit(code) and (not forms or wanted == {canonical_form(code)})
+
+    return Members(whole=frozenset(() if forms else {UCUM}), rules={UCUM: is_in})
+
+
+def _in_either(one: Members, other: Members) -> Members:
+    codes = dict(one.codes)
+    for system, more in other.codes.items():
+        codes[system] = codes[system] | more if system in codes else more
+    rules = dict(one.rules)
+    for system, rule in other.rules.items():
+        rules[system] = _either(rules[system], rule) if system in rules else rule
+    return Members(codes, {}, one.whole | other.whole, rules, one.unsure | other.unsure)
+
+
+def _without(one: Members, other: Members) -> Members:
+    """What is in one and not in the other; where the other is unsure, so is what is left."""
+    found = Members()
+    for system in one.systems():
+        if system not in other.whole:
+            found = _in_either(found, _left(one, other, system))
+    unsure = found.unsure | (one.unsure & {"*"})
+    untouched = frozenset(system for system in one.whole if not other.may(system))
+    return replace(found, whole=untouched, unsure=unsure)
+
+
+def _left(one: Members, other: Members, system: str) -> Members:
+    """Of one system."""
+    if system in other.unsure or "*" in other.unsure:
+        return Members(unsure=frozenset({system}))
+    less, rule = other.codes.get(system, _NONE), other.rules.get(system)
+    codes = one.codes.get(system, _NONE) - less
+    rules = {}
+    if rule is not None:
+        codes = frozenset(code for code in codes if not rule(code))
+    if system in one.rules:
+        left = _but_not(one.rules[system], less)
+        rules = {system: left if rule is None else _both(left, _negated(rule))}
+    return Members({system: codes}, {}, _NONE, rules, one.unsure & {system})
+
+
+def _in_both(one: Members, other: Members) -> Members:
+    found = Members(whole=one.whole & other.whole, unsure=one.unsure & other.unsure & {"*"})
+    for system in one.systems() | other.systems():
+        found = _in_either(found, _common(one, other, system))
+    return found
+
+
+def _common(one: Members, other: Members, system: str) -> Members:
+    """What the two have in common of one system; all of it and a part of it are the part."""
+    if system in one.whole or system in other.whole:
+        part = other if system in one.whole else one
+        return _of(part, system)
+    codes = one.codes.get(system, _NONE) & other.codes.get(system, _NONE)
+    for mine, its in ((one, other), (other, one)):
+        if system in mine.rules:
+            codes |= frozenset(filter(mine.rules[system], its.codes.get(system, _NONE)))
+    rules = {}
+    if system in one.rules and system in other.rules:
+        rules = {system: _both(one.rules[system], other.rules[system])}
+    doubtful = not (one.unsure | other.unsure).isdisjoint({system, "*"})
+    unsure = frozenset({system} if doubtful and one.may(system) and other.may(system) else ())
+    return Members({system: codes}, {}, _NONE, rules, unsure)
+
+
+def _of(part: Members, system: str) -> Members:
+    codes = {system: part.codes[system]} if system in part.codes else {}
+    rules = {system: part.rules[system]} if system in part.rules else {}
+    unsure = frozenset({system} if not part.unsure.isdisjoint({system, "*"}) else ())
+    return Members(codes, {}, part.whole & {system}, rules, unsure)
 
 
 def _either(one: Rule, other: Rule) -> Rule:
@@ -218,19 +275,3 @@ def _negated(rule: Rule) -> Rule:
 
 def _but_not(rule: Rule, codes: frozenset[str]) -> Rule:
     return lambda code: code not in codes and rule(code)
-
-
-def _in_both(one: Members, other: Members) -> Members:
-    unsure = {s for s in one.unsure if s in other.unsure or s in other.codes or "*" in other.unsure}
-    unsure |= {s for s in other.unsure if s in one.codes or "*" in one.unsure}
-    codes = {system: had & other.codes.get(system, frozenset()) for system, had in one.codes.items()}
-    for first, second in ((one, other), (other, one)):
-        for system, rule in first.rules.items():
-            ruled = frozenset(code for code in second.codes.get(system, ()) if rule(code))
-            codes[system] = codes.get(system, frozenset()) | ruled
-    rules = {
-        system: _both(rule, other.rules[system])
-        for system, rule in one.rules.items()
-        if system in other.rules
-    }
-    return Members(codes, frozenset(), frozenset(unsure), rules)

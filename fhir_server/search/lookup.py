@@ -8,10 +8,11 @@ the condition, or what it would have found, would answer another question.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from fhir_server import vocabulary
 from fhir_server.errors import FhirError
 from fhir_server.resource_json import decode_stored
 from fhir_server.search import parameters
@@ -20,6 +21,11 @@ from fhir_server.search.parameters import BadValue, near, token
 from fhir_server.search.parameters.text import split, unescape
 from fhir_server.search.query import And, Chain, Has, Lookup, Match, Node, Not, Or, Query, Test
 from fhir_server.store.base import Found, Version
+from fhir_server.vocabulary import library
+from terminology.findings import TerminologyError
+from terminology.library import Library, Want, of_system
+from terminology.members import members, subsumed, subsuming
+from terminology.versions import split as canonical_parts
 
 MOST = 10_000  # codes, or resources, that a condition comes down to
 _DEEPEST = 20  # value sets inside of value sets, parts inside of parts
@@ -90,110 +96,37 @@ def _resources(found: Found) -> Iterator[dict[str, Any]]:
     return (decode_stored(version.body or b"{}") for version in found.versions)
 
 
-# Value sets
+# Value sets and code systems: terminology/ says what they are made of and what is in them
 
 
 def _in_value_set(lookup: Lookup) -> Asking:
-    codes = yield from _expanded(lookup.text, 0)
+    library, value_set = yield from _value_set(lookup.text)
+    try:
+        inside = members(value_set, library)
+    except TerminologyError as problem:
+        raise _refused(problem.finding.text) from None
+    unclear = (inside.unsure | inside.rules.keys()) - inside.whole
+    if unclear:
+        raise _refused(f"The value set needs what is not on this server: {', '.join(sorted(unclear))}")
+    codes: Codes = {system: dict.fromkeys(sorted(codes)) for system, codes in inside.codes.items()}
+    codes |= dict.fromkeys(inside.whole)
+    if sum(len(each) for each in codes.values() if each) > MOST:
+        raise _refused(f"A value set with more than {MOST} codes")
     return token.one_of(parameters.of(lookup.type)[lookup.param], codes)
 
 
-def _expanded(url: str, depth: int) -> Generator[Query, Found, Codes]:
-    """The codes of a stored value set, by its canonical URL or as ValueSet/id."""
-    if depth > _DEEPEST:
-        raise _refused("A value set that is made of too many others, or of itself")
-    value_set = yield from _definition("ValueSet", url)
-    if value_set is None:
+def _value_set(url: str) -> Generator[Query, Found, tuple[Library, dict[str, Any]]]:
+    """A stored value set by its canonical URL or as ValueSet/id, and a library of what it is made of."""
+    plain, version = canonical_parts(url)
+    start = []
+    if url.startswith("ValueSet/"):
+        where = Match("resource", "_id", (Test("id", "=", url.removeprefix("ValueSet/")),))
+        start = list(_resources((yield Query("ValueSet", where, count=1))))
+    library = yield from _library(start, () if start else [("ValueSet", plain)])
+    found = start[0] if start else library.find("ValueSet", plain, version)
+    if found is None:
         raise _refused("There is no such ValueSet on this server, which :in and :not-in need")
-    if contains := value_set.get("expansion", {}).get("contains"):
-        return _contained(contains)
-    codes: Codes = {}
-    compose = value_set.get("compose", {})
-    for include in compose.get("include", ()):
-        _add(codes, (yield from _included(include, depth)))
-    for exclude in compose.get("exclude", ()):
-        yield from _take_away(codes, (yield from _included(exclude, depth)))
-    return codes
-
-
-def _contained(contains: Iterable[Mapping[str, Any]]) -> Codes:
-    codes: Codes = {}
-    waiting = list(contains)
-    while waiting:
-        each = waiting.pop()
-        waiting += each.get("contains", ())
-        if each.get("code") and not each.get("abstract"):
-            _add(codes, {each.get("system", ""): {each["code"]: None}})
-    return codes
-
-
-def _included(include: Mapping[str, Any], depth: int) -> Generator[Query, Found, Codes]:
-    """What an include or exclude names: of a code system, and in every value set that it names."""
-    found: list[Codes] = []
-    if system := include.get("system"):
-        if concepts := include.get("concept"):
-            found.append({system: dict.fromkeys(each["code"] for each in concepts)})
-        elif filters := include.get("filter"):
-            found.append({system: (yield from _filtered(system, filters))})
-        else:
-            found.append({system: None})
-    for url in include.get("valueSet", ()):
-        found.append((yield from _expanded(url, depth + 1)))
-    codes = found[0] if found else {}
-    for other in found[1:]:
-        codes = _common(codes, other)
-    return codes
-
-
-def _filtered(system: str, filters: Iterable[Mapping[str, Any]]) -> Generator[Query, Found, dict[str, None]]:
-    hierarchy = yield from _hierarchy(system)
-    codes = dict.fromkeys(hierarchy)
-    for each in filters:
-        if each.get("property") != "concept" or each.get("op") not in ("is-a", "descendent-of", "is-not-a"):
-            raise _refused("A value set with a filter other than is-a, is-not-a and descendent-of")
-        below = _reached({each["value"]}, _children(hierarchy))
-        if each["op"] == "descendent-of":
-            below.pop(each["value"], None)
-        codes = {code: None for code in codes if (code in below) != (each["op"] == "is-not-a")}
-    return codes
-
-
-def _add(codes: Codes, more: Codes) -> None:
-    for system, several in more.items():
-        known = codes.setdefault(system, {})
-        if known is None or several is None:
-            codes[system] = None
-        else:
-            known.update(several)
-    if sum(len(each) for each in codes.values() if each) > MOST:
-        raise _refused(f"A value set with more than {MOST} codes")
-
-
-def _common(one: Codes, other: Codes) -> Codes:
-    found: Codes = {}
-    for system in one.keys() & other.keys():
-        here, there = one[system], other[system]
-        if here is None or there is None:
-            found[system] = there if here is None else here
-        else:
-            found[system] = {code: None for code in here if code in there}
-    return found
-
-
-def _take_away(codes: Codes, excluded: Codes) -> Generator[Query, Found, None]:
-    for system, gone in excluded.items():
-        if system not in codes:
-            continue
-        if gone is None:
-            del codes[system]
-            continue
-        known = codes[system]
-        if known is None:
-            known = dict.fromkeys((yield from _hierarchy(system)))
-        codes[system] = {code: None for code in known if code not in gone}
-
-
-# Code systems
+    return library, found
 
 
 def _subsumed(lookup: Lookup) -> Asking:
@@ -201,77 +134,30 @@ def _subsumed(lookup: Lookup) -> Asking:
     parts = [unescape(part) for part in split(lookup.text, "|")]
     if len(parts) != 2 or not all(parts):
         raise BadValue("not system|code, both of which a hierarchy needs")
-    system, code = parts
-    hierarchy = yield from _hierarchy(system)
-    if code not in hierarchy:
-        raise BadValue("not a code of that code system")
-    links = _children(hierarchy) if lookup.kind == "below" else hierarchy
-    return token.one_of(parameters.of(lookup.type)[lookup.param], {system: _reached({code}, links)})
-
-
-def _hierarchy(system: str) -> Generator[Query, Found, dict[str, set[str]]]:
-    """Each code of a stored code system with those right above it."""
-    code_system = yield from _definition("CodeSystem", system)
-    if code_system is None or code_system.get("content") not in (
-        "complete",
-        "fragment",
-        "example",
-        "supplement",
-    ):
+    library = yield from _library((), of_system(parts[0]))
+    system = library.code_system(parts[0], None)
+    if system is None:
         raise _refused("There is no CodeSystem with its concepts on this server for that system")
-    above: dict[str, set[str]] = {}
-    waiting: list[tuple[Mapping[str, Any], str | None]] = [(c, None) for c in code_system.get("concept", ())]
-    while waiting:
-        concept, parent = waiting.pop()
-        over = above.setdefault(concept["code"], set())
-        over |= {parent} if parent else set()
-        for each in concept.get("property", ()):
-            other = each.get("valueCode")
-            if other and each.get("code") in ("parent", "subsumedBy"):
-                over.add(other)
-            elif other and each.get("code") == "child":
-                above.setdefault(other, set()).add(concept["code"])
-        waiting += [(child, concept["code"]) for child in concept.get("concept", ())]
-    if len(above) > 10 * MOST:
-        raise _refused(f"A code system with more than {10 * MOST} concepts")
-    return above
-
-
-def _children(above: Mapping[str, set[str]]) -> dict[str, set[str]]:
-    below: dict[str, set[str]] = {}
-    for code, parents in above.items():
-        for parent in parents:
-            below.setdefault(parent, set()).add(code)
-    return below
-
-
-def _reached(start: set[str], links: Mapping[str, set[str]]) -> dict[str, None]:
-    """What can be reached along the links, the start included; circles do no harm."""
-    found = dict.fromkeys(start)
-    waiting = list(start)
-    while waiting:
-        for each in links.get(waiting.pop(), ()):
-            if each not in found:
-                found[each] = None
-                waiting.append(each)
-    if len(found) > MOST:
+    concept = system.find(parts[1])
+    if concept is None:
+        raise BadValue("not a code of that code system")
+    reached = (subsumed if lookup.kind == "below" else subsuming)(system, concept.code)
+    if len(reached) > MOST:
         raise _refused(f"More than {MOST} codes are above or below that one")
-    return found
+    codes: Codes = {parts[0]: dict.fromkeys(sorted(reached))}
+    return token.one_of(parameters.of(lookup.type)[lookup.param], codes)
 
 
-def _definition(type: str, url: str) -> Generator[Query, Found, dict[str, Any] | None]:
-    """The stored ValueSet or CodeSystem of that URL (with |version), the newest of several; or as Type/id."""
-    local = url.startswith(f"{type}/")
-    plain, _, version = url.partition("|")
-    where: Node = (
-        Match("resource", "_id", (Test("id", "=", url.removeprefix(f"{type}/")),))
-        if local
-        else Match("uri", "url", (Test("value", "=", plain),))
-    )
-    found = yield Query(type, where, count=50)
-    good = [each for each in _resources(found) if not version or each.get("version") == version]
-    good.sort(key=lambda each: (each.get("status") == "active", each.get("meta", {}).get("lastUpdated", "")))
-    return good[-1] if good else None
+def _library(start: Iterable[dict[str, Any]], wants: Iterable[Want]) -> Generator[Query, Found, Library]:
+    filled = library()
+    asking = vocabulary.asking(start, wants, filled)
+    try:
+        query = next(asking)
+        while True:
+            found = yield query
+            query = asking.send(found.versions)
+    except StopIteration:
+        return filled
 
 
 # Hierarchies of resources
