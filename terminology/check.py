@@ -157,6 +157,9 @@ class Check:
         found: Found | None = None
         for part in self._considered(compose.get("include", []), coding):
             result, found = self._in_part(resource, part, coding, path, active)
+            if result and active and found and found.concept and found.concept.inactive:
+                self.note_state(found.concept, path)  # of a value set that takes inactive codes
+                result = False
             if result is None or result:
                 break
         if result:

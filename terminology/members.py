@@ -117,7 +117,8 @@ class _Compiler:
         found = Members()
         for index, part in enumerate(compose.get("include", [])):
             where = f"ValueSet.compose.include[{index}]"
-            found = _in_either(found, self._part(resource, part, active, where, pathway))
+            more = self._part(resource, part, active, where, pathway)
+            found = _in_either(found, self._active(more) if active and part.get("valueSet") else more)
         for index, part in enumerate(compose.get("exclude", [])):
             where = f"ValueSet.compose.exclude[{index}]"
             found = _without(found, self._part(resource, part, False, where, pathway))
@@ -140,6 +141,15 @@ class _Compiler:
         for other in found[1:]:
             both = _in_both(both, other)
         return both
+
+    def _active(self, found: Members) -> Members:
+        """Without the inactive codes of value sets that were taken in."""
+        codes = {}
+        for url, had in found.codes.items():
+            system = self.library.code_system(url, None)
+            known = {code: system.find(code) for code in had} if system else {}
+            codes[url] = frozenset(code for code in had if (c := known.get(code)) is None or not c.inactive)
+        return replace(found, codes=codes, whole=_NONE)
 
     def _import(self, source: Resource, canonical: str, pathway: tuple[str, ...]) -> Members:
         found = value_set(self.library, canonical, source, self.asked)
