@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from profiles.context import is_member
 from profiles.definitions import Binding, Definitions, load
 from profiles.differential import HL7, Profile, ProfileError, read_profile
 from profiles.discriminators import Reached, reach
-from profiles.facets import EmittedProfile, Rule, emit_profile
+from profiles.facets import EmittedProfile, emit_profile
+from profiles.invariants import invariant
 from profiles.problems import Place, Problems, inside
-from profiles.structure import target
+from profiles.structure import chosen, target
 from terminology import ucum
 
 Check = Callable[[Any, Place, Problems], None]
@@ -206,14 +208,6 @@ def fits(value: Any, pattern: Any) -> bool:
     return bool(value == pattern)
 
 
-def chosen(value: Mapping[str, Any], choices: Mapping[str, tuple[str, str]]) -> tuple[Any, Any, Any]:
-    """The value of a choice element, its type, and what a path calls it; three times None without one."""
-    for name, child in value.items():
-        if name in choices and child is not None:
-            return (child, *choices[name])
-    return None, None, None
-
-
 def has_choice(value: Mapping[str, Any], choices: Mapping[str, Any]) -> bool:
     return any(name in choices or (name[:1] == "_" and name[1:] in choices) for name in value)
 
@@ -258,38 +252,13 @@ def _moment(text: str) -> datetime | None:
 
 def bound_by(value: Any, binding: Binding, at: Place, out: Problems) -> None:
     """https://hl7.org/fhir/R4/terminologies.html#strength"""
-    inside_ = is_member(value, binding.value_set, out)
+    inside_ = is_member(value, binding.value_set, out.context.member)
     if inside_ is None or inside_:
         return
     url = binding.value_set.partition("|")[0]
     severity = {"required": "error", "extensible": "warning"}.get(binding.strength, "information")
     what = "must be" if binding.strength == "required" else "should be"
     out.add("code-invalid", f"{at[2]} {what} from the value set {url} ({binding.strength})", at, severity)
-
-
-def is_member(value: Any, value_set: str, out: Problems) -> bool | None:
-    """Whether a code, Coding, CodeableConcept or Quantity is in a value set; None: cannot be known."""
-    member = out.context.member
-    if type(value) is str:
-        answer: bool | None = member(value_set, None, value)
-        return answer
-    if type(value) is not dict:
-        return None
-    codings = value["coding"] if type(value.get("coding")) is list else [value]
-    if codings == [value] and ("text" in value or "reference" in value):
-        return False if "text" in value else None
-    answers = [_coding_member(coding, value_set, member) for coding in codings if type(coding) is dict]
-    if True in answers:
-        return True
-    return None if None in answers or not answers else False
-
-
-def _coding_member(coding: Mapping[str, Any], value_set: str, member: Any) -> bool | None:
-    system, code = coding.get("system"), coding.get("code")
-    if type(code) is not str:
-        return False
-    answer: bool | None = member(value_set, system if type(system) is str else "", code)
-    return answer
 
 
 def any_equal(found: list[Reached], wanted: Any) -> bool:
@@ -301,7 +270,7 @@ def any_fits(found: list[Reached], wanted: Any) -> bool:
 
 
 def any_member(found: list[Reached], value_set: str, out: Problems) -> bool:
-    return any(is_member(value, value_set, out) for value, _, _ in found)
+    return any(is_member(value, value_set, out.context.member) for value, _, _ in found)
 
 
 def any_type(found: list[Reached], types: frozenset[str]) -> bool:
@@ -340,12 +309,6 @@ def _is_of(value: Any, url: str, out: Problems) -> bool:
 
 def any_passes(found: list[Reached], check: Check, name: str, out: Problems) -> bool:
     return any(out.context.passes(value, name, check, at) for value, _, at in found)
-
-
-def invariant(value: Any, rule: Rule, at: Place, out: Problems) -> None:
-    """An invariant of a profile: told, as it cannot be judged yet."""
-    text = f"The invariant {rule.key} of {rule.profile} is not judged"
-    out.add("not-supported", text, at, "information", f"{rule.profile}#{rule.key}")
 
 
 _TYPES = load().types

@@ -12,6 +12,7 @@ from typing import Any
 
 from profiles.findings import Findings
 from profiles.problems import Place, Problems, TooMany
+from rules.fhirpath import Environment
 
 # value set, system (None where the element has none), code -> whether it is in it; None: cannot be known here
 Member = Callable[[str, str | None, str], bool | None]
@@ -42,10 +43,25 @@ class Context:
     known: Known = _unknown
     resolve: Callable[[str], Any] = _unknown
     definition: Callable[[str], Any] = _unknown
+    environment: Environment = field(init=False)
     memo: dict[tuple[int, str], bool] = field(default_factory=dict)
     active: set[tuple[int, str]] = field(default_factory=set)
     bundles: dict[int, dict[str, Any]] = field(default_factory=dict)
     steps: int = 0
+
+    def __post_init__(self) -> None:
+        self.environment = Environment(
+            resolve=self.resolve, member_of=self.member_of, conforms_to=self.conforms_to
+        )
+
+    def member_of(self, value: Any, value_set: str) -> bool | None:
+        """FHIRPath's memberOf() asks this."""
+        return is_member(value, value_set, self.member)
+
+    def conforms_to(self, value: Any, url: str) -> bool | None:
+        """FHIRPath's conformsTo() asks this."""
+        check = self.check(url)
+        return None if check is None else self.passes(value, url, check, (0, None, "Resource"))
 
     def spend(self) -> None:
         """Each look at another profile counts: no set of profiles may keep the server busy for long."""
@@ -127,6 +143,29 @@ class Context:
         if match := _RESTFUL.fullmatch(url or ""):
             return entries.get(match["base"] + plain)
         return None
+
+
+def is_member(value: Any, value_set: str, member: Member) -> bool | None:
+    """Whether a code, Coding, CodeableConcept or Quantity is in a value set; None: cannot be known."""
+    if type(value) is str:
+        return member(value_set, None, value)
+    if type(value) is not dict:
+        return None
+    listed = value.get("coding")
+    if type(listed) is not list and "code" not in value:
+        return False if "text" in value else None
+    codings = listed if type(listed) is list else [value]
+    answers = [_coding_member(coding, value_set, member) for coding in codings if type(coding) is dict]
+    if True in answers:
+        return True
+    return None if None in answers or not answers else False
+
+
+def _coding_member(coding: Mapping[str, Any], value_set: str, member: Member) -> bool | None:
+    system, code = coding.get("system"), coding.get("code")
+    if type(code) is not str:
+        return False
+    return member(value_set, system if type(system) is str else "", code)
 
 
 def _entries(bundle: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,21 @@ ELEMENTS: dict[str, dict[str, dict[str, Any]]] = {
     _HL7 + "codesystem-history": {"Extension.extension:revision.extension": {"max": "*"}},
 }
 
+# key of an invariant -> the expression to evaluate in place of the published one
+INVARIANTS: dict[str, str] = {
+    # Said nothing of entries without fullUrl, which is to say that they break it.
+    "bdl-8": "fullUrl.empty() or fullUrl.contains('/_history/').not()",
+    # The same of predictions without a probability.
+    "ras-2": "probability.empty() or ((probability is decimal) implies (probability as decimal) <= 100)",
+    # Gives nothing for times of different precision that may well be in order.
+    "per-1": "start.hasValue().not() or end.hasValue().not() or (start <= end).empty() or (start <= end)",
+    # Forgets that "#" alone means the resource which contains this one.
+    "ref-1": "reference.startsWith('#').not() or reference = '#'"
+    " or (reference.substring(1) in %rootResource.contained.id)",
+    # Asks for FHIRPath's Boolean; the answer is one of FHIR's.
+    "que-7": "operator = 'exists' implies (answer is boolean)",
+}
+
 # canonical of an extension -> places where it may stand besides those that its context names
 CONTEXTS: dict[str, tuple[str, ...]] = {
     # R4's own snapshots have them on the type itself and not on its code.

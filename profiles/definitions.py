@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from profiles.defects import mended
+from profiles.defects import INVARIANTS, mended
 
 FOLDER = Path(__file__).parent / "r4"
 PUBLISHED = Path(__file__).parent / "published"
@@ -346,7 +346,7 @@ def _binding(text: str) -> Binding | None:
 
 
 def _invariants(rows: Iterable[list[str]]) -> tuple[Invariant, ...]:
-    return tuple(Invariant(*row) for row in rows)
+    return tuple(Invariant(key, severity, INVARIANTS.get(key, text)) for key, severity, text in rows)
 
 
 @cache

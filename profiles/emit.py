@@ -7,12 +7,13 @@ only ever a constant or a name made here. `explain` shows it as text.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from profiles.definitions import Binding, Definitions, Element, TypeDef, TypeRef
+from profiles.definitions import Binding, Definitions, Element, Invariant, TypeDef, TypeRef
+from profiles.invariants import GUARDS, HELD, Rule
 from profiles.primitives import PRIMITIVES
 
 Node = TypeVar("Node", bound=Any)
@@ -149,6 +150,30 @@ v, t, q = chosen(o, CHOICES)
 if v is not None:
     bound_by(v, BINDING, (d, at, q), out)
 """
+# Invariants: of the value `o` itself, and those that an element adds to its type's.
+_INVARIANT = """
+invariant(o, RULE, at, out)
+"""
+_GUARDED = """
+if GUARD:
+    invariant(o, RULE, at, out)
+"""
+_INVARIANT_OF_ONE = """
+v = o.get(NAME)
+if v is not None:
+    invariant(v, RULE, (d, at, NAME), out)
+"""
+_INVARIANT_OF_MANY = """
+v = o.get(NAME)
+if type(v) is list:
+    for i, v in enumerate(v):
+        invariant(v, RULE, (d, at, NAME, i), out)
+"""
+_INVARIANT_OF_CHOICE = """
+v, t, q = chosen(o, CHOICES)
+if v is not None:
+    invariant(v, RULE, (d, at, q), out)
+"""
 # What a thorough check asks of every value of a type beyond its structure.
 _CLOSER = """
 CLOSER(o, at, out)
@@ -206,7 +231,9 @@ class _Emitter:
                 function.body += self.element(element)
             if self.thorough and element.binding:
                 function.body += self.binding(element, element.binding)
+            function.body += self.element_invariants(element)
         function.body += self.end()
+        function.body += self.invariants()
         if self.thorough and (closer := CLOSER.get(self.definition.name)):
             function.body += fill(_CLOSER, CLOSER=closer)
         return Emitted(self.name, module([function]), self.constants, self.calls)
@@ -267,12 +294,43 @@ class _Emitter:
             "BINDING": self.constant(element.name, "binding", binding),
         }
         if element.choice:
-            labels = {
-                name: (type_.code, f"{element.name}.ofType({type_.code})")
-                for name, type_ in element.properties.items()
-            }
-            return fill(_BOUND_CHOICE, CHOICES=self.constant(element.name, "choices", labels), **parts)
+            return fill(_BOUND_CHOICE, CHOICES=self.labels(element), **parts)
         return fill(_BOUND_MANY if element.max is None else _BOUND, **parts)
+
+    def labels(self, element: Element) -> ast.expr:
+        """The properties of a choice element, each with its type and what a path calls it."""
+        labels = {
+            name: (type_.code, f"{element.name}.ofType({type_.code})")
+            for name, type_ in element.properties.items()
+        }
+        return self.constant(element.name, "choices", labels)
+
+    def judged(self, invariants: Iterable[Invariant]) -> list[Invariant]:
+        """Those that a check of this kind evaluates: what is less than an error refuses no write."""
+        return [i for i in invariants if i.key not in HELD and (self.thorough or i.severity == "error")]
+
+    def invariants(self) -> list[ast.stmt]:
+        statements: list[ast.stmt] = []
+        for own in self.judged(self.definition.invariants):
+            rule = Rule(own.key, own.severity, own.expression, self.definition.name)
+            parts: dict[str, str | ast.expr] = {"RULE": self.constant("", _letters(own.key), rule)}
+            guard = GUARDS.get(own.key)
+            statements += fill(_GUARDED, GUARD=test(guard), **parts) if guard else fill(_INVARIANT, **parts)
+        return statements
+
+    def element_invariants(self, element: Element) -> list[ast.stmt]:
+        statements: list[ast.stmt] = []
+        for own in self.judged(element.invariants):
+            rule = Rule(own.key, own.severity, own.expression, element.types[0].code)
+            parts: dict[str, str | ast.expr] = {
+                "NAME": constant(element.name),
+                "RULE": self.constant(element.name, _letters(own.key), rule),
+            }
+            if element.choice:
+                statements += fill(_INVARIANT_OF_CHOICE, CHOICES=self.labels(element), **parts)
+            else:
+                statements += fill(_INVARIANT_OF_MANY if element.max is None else _INVARIANT_OF_ONE, **parts)
+        return statements
 
     def check(self, element: Element, type_: TypeRef) -> str:
         """The name of the function for a child object."""
@@ -301,6 +359,11 @@ class _Emitter:
         name = "_".join(part for part in parts if part)
         self.constants[name] = value
         return placed(ast.Name(name, ast.Load()))
+
+
+def _letters(key: str) -> str:
+    """dom-6 as a part of a name."""
+    return key.replace("-", "_")
 
 
 def shape_of(definition: TypeDef) -> Shape:

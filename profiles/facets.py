@@ -16,6 +16,7 @@ from profiles.definitions import Binding, Definitions
 from profiles.differential import HL7, Node, Profile, code, value_of
 from profiles.discriminators import Discriminators, Test
 from profiles.emit import constant, fill, module, placed, test
+from profiles.invariants import Rule
 from profiles.primitives import PRIMITIVES
 
 # Facets of the value `o` itself.
@@ -190,17 +191,6 @@ class EmittedProfile:
     def source(self) -> str:
         """The functions as Python text."""
         return ast.unparse(self.module)
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """An invariant of a profile on an element of that type."""
-
-    key: str
-    severity: str
-    expression: str
-    type: str
-    profile: str
 
 
 def emit_profile(

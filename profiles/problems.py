@@ -72,15 +72,18 @@ class Problems:
     """Collects findings; the compiled checks call it, always with the place of the element concerned.
 
     `rule` is the canonical of the profile whose check is running. `context` is what a check may ask beyond
-    the value before it (profiles.context); None where only the types' structure is judged.
+    the value before it (profiles.context); None where only the types' structure is judged. `resource` is the
+    one that is being judged, `root` the one that contains it, or itself.
     """
 
-    __slots__ = ("context", "found", "rule")
+    __slots__ = ("context", "found", "resource", "root", "rule")
 
     def __init__(self, context: Any = None) -> None:
         self.found: list[Problem] = []
         self.rule = ""
         self.context = context
+        self.resource: Any = None
+        self.root: Any = None
 
     def add(
         self, code: str, diagnostics: str, at: Place, severity: str = "error", rule: str | None = None

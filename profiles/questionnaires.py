@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from profiles.conformance import fits, is_member
+from profiles.conformance import fits
+from profiles.context import is_member
 from profiles.problems import Place, Problems, inside
 
 Item = Mapping[str, Any]
@@ -159,7 +160,7 @@ class _Response:
         value_set = question.get("answerValueSet")
         if not isinstance(value_set, str) or name != "valueCoding":
             return
-        inside_ = is_member(value, value_set, self.out)
+        inside_ = is_member(value, value_set, self.out.context.member)
         if inside_ is False:
             self.out.add("code-invalid", "The answer is not from the question's value set", at)
 

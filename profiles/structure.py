@@ -1,6 +1,6 @@
 """Whether a resource is built as R4 defines it: elements, cardinality, types, formats, required codes.
 
-https://hl7.org/fhir/R4/validation.html (structure, cardinality, value domains and bindings; invariants and
+https://hl7.org/fhir/R4/validation.html (structure, cardinality, value domains, bindings and invariants;
 profiles are for profiles/validation.py). Each type's check is compiled by profiles/emit.py when it is first
 needed, in one of two forms: what refuses a write, and thoroughly, with what only deserves a remark.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 from profiles.definitions import load
 from profiles.emit import Choice, Emitted, Shape, emit, emit_primitive, explain
+from profiles.invariants import all_used, in_order, invariant
 from profiles.primitives import NAMES, PRIMITIVES
 from profiles.problems import Place, Problem, Problems, TooMany, inside
 
@@ -24,7 +25,8 @@ Check = Callable[[Any, Place, Problems], None]
 def validate(resource: Any) -> list[Problem]:
     """Every problem of a decoded JSON resource, at most 100 and a note if there are more; none if it is fine.
 
-    Never raises, whatever it is given. Whether references lead anywhere is not looked at.
+    Never raises, whatever it is given. Whether references lead anywhere is not looked at. Invariants are told
+    only where the structure is right: of other resources they do not say anything that a person can use.
     """
     problems = Problems()
     root = place_of(resource)
@@ -32,8 +34,9 @@ def validate(resource: Any) -> list[Problem]:
         QUICK.check_resource(resource, root, problems)
     except TooMany:
         more = Problem("information", "informational", "There are more problems than these", root[2])
-        return [*problems.found, more]
-    return problems.found
+        problems.found.append(more)
+    found = problems.found
+    return ([problem for problem in found if not problem.rule] or found) if found else found
 
 
 def place_of(resource: Any) -> Place:
@@ -71,6 +74,10 @@ class Checks:
             "extension_content": extension_content,
             "bound": bound,
             "target": target,
+            "invariant": invariant,
+            "in_order": in_order,
+            "all_used": all_used,
+            "chosen": chosen,
         }
 
     def emit(self, type_: str) -> Emitted:
@@ -104,6 +111,12 @@ class Checks:
         if type(value) is not dict:
             out.not_object(value, at)
             return
+        before = out.resource, out.root
+        out.resource = out.root = value
+        self._check_named(value, at, out)
+        out.resource, out.root = before
+
+    def _check_named(self, value: dict[str, Any], at: Place, out: Problems) -> None:
         name = value.get("resourceType")
         if type(name) is str and name in _RESOURCE_TYPES:
             self.check(name)(value, at, out)
@@ -116,12 +129,16 @@ class Checks:
 
     def check_contained(self, value: Any, at: Place, out: Problems) -> None:
         """https://hl7.org/fhir/R4/references.html#contained"""
-        self.check_resource(value, at, out)
-        if type(value) is dict:
-            if "id" not in value:
-                out.missing("id", at)
-            if "contained" in value:
-                out.add("structure", "A contained resource cannot contain resources", inside(at, "contained"))
+        if type(value) is not dict:
+            out.not_object(value, at)
+            return
+        before, out.resource = out.resource, value
+        self._check_named(value, at, out)
+        out.resource = before
+        if "id" not in value:
+            out.missing("id", at)
+        if "contained" in value:
+            out.add("structure", "A contained resource cannot contain resources", inside(at, "contained"))
 
     def choices(
         self, value: Mapping[str, Any], at: Place, out: Problems, choices: Mapping[str, Choice]
@@ -173,6 +190,14 @@ class Checks:
                 self.check("Element")(item, inside(at, label, index), out)
             elif values is None:
                 out.null(inside(at, label, index))
+
+
+def chosen(value: Mapping[str, Any], choices: Mapping[str, tuple[str, str]]) -> tuple[Any, Any, Any]:
+    """The value of a choice element, its type, and what a path calls it; three times None without one."""
+    for name, child in value.items():
+        if name in choices and child is not None:
+            return (child, *choices[name])
+    return None, None, None
 
 
 def missing_choices(value: Mapping[str, Any], seen: int, at: Place, out: Problems, shape: Shape) -> None:

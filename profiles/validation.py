@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from profiles import bundles, extensions, questionnaires
-from profiles.conformance import bound_by, chosen, conform
+from profiles.conformance import bound_by, conform
 from profiles.context import Context
 from profiles.findings import Findings
 from profiles.problems import Place, Problem, Problems, TooMany, inside
@@ -127,7 +127,6 @@ def known_unit(value: Mapping[str, Any], at: Place, out: Problems) -> None:
 
 THOROUGH.names.update(
     bound_by=bound_by,
-    chosen=chosen,
     known_extension=extensions.known_extension,
     known_code=known_code,
     known_unit=known_unit,

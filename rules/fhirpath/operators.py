@@ -180,6 +180,8 @@ def _lazily(
     text, null = join(Value(name, types.BOOLEAN, null=left.null), right)
     e.add(f"{name} = {text}")
     out.depth -= 1
+    if node.name == "Implies":  # what is false implies anything; `and` and `or` are what decided them
+        e.add(f"else: {name} = True")
     return Value(name, types.BOOLEAN, null=null)
 
 

@@ -598,8 +598,8 @@ class TestMalformedPlans:
             answer = ward.fhir.put("/Goal/bad", encode(resource))
         assert answer.status_code == 422
         (issue,) = answer.json()["issue"]
-        assert issue["expression"][0].endswith("target[0]")
-        assert "above the high" in issue["diagnostics"]
+        assert issue["expression"][0].endswith("target[0].detail.ofType(Range)")
+        assert "rng-2" in issue["diagnostics"]
 
     def test_that_came_before_the_check_are_reported(self, ward, monkeypatch):
         with monkeypatch.context() as before:

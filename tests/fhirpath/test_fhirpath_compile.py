@@ -245,3 +245,10 @@ def test_the_emitted_python_can_be_read():
         "            out.append(v2)\n"
         "    return out\n"
     )
+
+
+def test_what_is_false_implies_anything_that_takes_several_steps():
+    rule = fhirpath.compile("type = 'message' implies entry.first().resource.is(MessageHeader)", "Bundle")
+    entry = [{"resource": {"resourceType": "Patient"}}]
+    assert rule.holds({"resourceType": "Bundle", "type": "collection", "entry": entry}) is True
+    assert rule.holds({"resourceType": "Bundle", "type": "message", "entry": entry}) is False

@@ -176,7 +176,6 @@ READING = {"resourceType": "Observation", "status": "final", "code": {"text": "w
         {"subject": {"display": "somebody"}},
         {"effectiveDateTime": "2099-01-01"},
         {"effectiveDateTime": "0001-01-01"},
-        {"effectivePeriod": {"start": "2026-01-02", "end": "2026-01-01"}},
         {"effectiveTiming": {"event": ["2026-01-01"]}},
         {"component": [{"code": {"text": "x"}, "valueQuantity": {"value": 1}}]},
         {"dataAbsentReason": {"text": "asleep"}},

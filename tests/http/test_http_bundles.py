@@ -93,6 +93,7 @@ def test_urn_uuid_references_are_rewritten_wherever_they_are(fhir):
         ],
         identifier=[{"system": "urn:ietf:rfc:3986", "value": URN}],
         contained=[{"resourceType": "Specimen", "id": "s", "subject": {"reference": URN}}],
+        specimen={"reference": "#s"},
         text={
             "status": "generated",
             "div": f'<div xmlns="http://www.w3.org/1999/xhtml"><a href="{URN}">{URN}</a></div>',

@@ -39,7 +39,8 @@ ELEMENTS = [
     '"modifierExtension":[{"url":"http://example.org/mod","valueBoolean":true}]',
     '"note":[{"text":"b"},{"text":"a"},{"text":"b"}]',
     '"category":[{"coding":[{"code":"z"},{"code":"a"}]},{"text":"x"}]',
-    '"contained":[{"resourceType":"Patient","id":"p","name":[{"given":["A","B"],"_given":[null,{"id":"g"}]}]}]',
+    '"contained":[{"resourceType":"Patient","id":"p","name":[{"given":["A","B"],"_given":[null,{"id":"g"}]}]}]'
+    ',"performer":[{"reference":"#p"}]',
     '"text":{"status":"generated","div":"<div xmlns=\\"http://www.w3.org/1999/xhtml\\"><b>&#229; &lt; 5</b></div>"}',
 ]
 

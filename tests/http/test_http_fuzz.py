@@ -19,7 +19,7 @@ SEEDS = [
         "code": {"coding": [{"system": "http://loinc.org", "code": "85354-9"}], "text": "BP"},
         "subject": {"reference": "Patient/p", "identifier": {"value": "1"}},
         "effectivePeriod": {"start": "2026-11-21T08:00:00Z", "end": "2026-11-21"},
-        "component": [{"code": {"text": "sys"}, "valueQuantity": {"value": 120.50, "code": "mm[Hg]"}}],
+        "component": [{"code": {"text": "sys"}, "valueQuantity": {"value": 120.50, "unit": "mm[Hg]"}}],
         "_status": {"extension": [{"url": "http://example.org/e", "valueString": "x"}]},
     },
     {
@@ -39,7 +39,7 @@ SEEDS = [
                 "target": [
                     {
                         "measure": {"coding": [{"system": "http://loinc.org", "code": "85354-9"}]},
-                        "detailRange": {"high": {"value": 140, "code": "mm[Hg]"}},
+                        "detailRange": {"high": {"value": 140, "unit": "mm[Hg]"}},
                         "extension": [
                             {
                                 "url": "https://varde.dev/fhir/StructureDefinition/dho-threshold",

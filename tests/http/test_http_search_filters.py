@@ -140,7 +140,8 @@ RESOURCES = [
      "relatesTo": [{"code": "replaces", "target": {"reference": "DocumentReference/x"}},
                    {"code": "signs", "target": {"reference": "DocumentReference/y"}}]},
     {"resourceType": "MolecularSequence", "id": "m1", "coordinateSystem": 0,
-     "referenceSeq": {"chromosome": {"coding": [{"code": "7"}]}, "windowStart": 10, "windowEnd": 90},
+     "referenceSeq": {"chromosome": {"coding": [{"code": "7"}]}, "genomeBuild": "GRCh38",
+                      "windowStart": 10, "windowEnd": 90},
      "variant": [{"start": 1, "end": 5}, {"start": 10, "end": 50}]},
     COLOURS, WARM, LISTED, BOTH, ROUND,
 ]  # fmt: skip

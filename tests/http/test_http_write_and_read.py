@@ -255,7 +255,9 @@ def test_every_type_has_the_same_interactions(fhir, type_):
         "Bundle": {"type": "collection"},
         "StructureDefinition": {
             "url": "http://example.org/s", "name": "S", "status": "draft", "kind": "resource",
-            "abstract": False, "type": "Patient",
+            "abstract": False, "type": "Patient", "derivation": "constraint",
+            "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Patient",
+            "differential": {"element": [{"id": "Patient", "path": "Patient"}]},
         },
     }  # fmt: skip
     body = {"resourceType": type_, "id": "x", **bodies.get(type_, {})}

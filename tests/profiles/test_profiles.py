@@ -51,8 +51,11 @@ def errors(*arguments, **more):
     return [(code, where) for severity, code, where in judge(*arguments, **more) if severity == "error"]
 
 
+NARRATIVE = {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">A person</div>'}
+
+
 def patient(**more):
-    return {"resourceType": "Patient", "id": "a"} | more
+    return {"resourceType": "Patient", "id": "a", "text": NARRATIVE} | more
 
 
 OFFICIAL = {"use": "official", "family": "Berg"}
@@ -386,7 +389,13 @@ def test_a_target_that_can_be_looked_at_is_held_to_its_profile():
     named = definition({"Organization.name": {"min": 1}}, "Organization", "named")
     target = {"type": [{"code": "Reference", "targetProfile": [named["url"]]}]}
     profile = definition({"Patient.managingOrganization": target})
-    organization = {"resourceType": "Organization", "id": "o", "active": True}
+    organization = {
+        "resourceType": "Organization",
+        "id": "o",
+        "alias": ["Legen"],
+        "partOf": {"display": "Byen"},
+    }
+    organization["identifier"] = [{"value": "1"}]
     resource = patient(contained=[organization], managingOrganization={"reference": "#o"})
     assert errors(resource, profile, named) == [("structure", "Patient.managingOrganization")]
     organization["name"] = "Legekontoret"

@@ -218,7 +218,6 @@ GOOD = [
     ("condition", "clinicalStatus", {"extension": [{"url": "http://x", "valueCode": "unknown"}]}),
     ("condition", "clinicalStatus.coding.0.display", "Aktiv"),
     ("observation", "subject.reference", "urn:uuid:187e0c12-8dd2-47e2-99b2-bf273c878281"),
-    ("observation", "subject.reference", "#p1"),
     ("observation", "subject.reference", "https://x.no/any/thing/else"),
     ("observation", "subject", {"display": "somebody"}),
     ("observation", "focus", [{"reference": "Basic/anything"}]),
@@ -227,8 +226,7 @@ GOOD = [
     ("observation", "code.text", " spaces around\tand\r\nlines "),
     ("observation", "code.text", "😀 ÆØÅ \u00a0 \u2028"),
     ("observation", "code.coding.0.code", "two words"),
-    ("observation", "contained", [{"resourceType": "Patient", "id": "p1"}]),
-    ("observation", "text.div", "<div xmlns='http://www.w3.org/1999/xhtml'/>"),
+    ("observation", "text.div", "<div xmlns='http://www.w3.org/1999/xhtml'><b>x</b><br/></div>"),
     ("patient", "telecom.0.value", "x" * 1048576),
 ]
 

@@ -1,4 +1,4 @@
-"""HL7's validator cases for R4: structural errors are found, and no valid resource is refused."""
+"""HL7's validator cases for R4: what refuses a write is found, and no valid resource is refused."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ STRUCTURAL = {
         ("required", "StructureDefinition.status"),
         ("required", "StructureDefinition.abstract"),
     ],
+    "encounter-period.json": [("invariant", "Encounter.period")],
+    "ext-ccuk.json": [("invariant", "StructureDefinition.differential")],
+    "opdef-params.json": [("invariant", "OperationDefinition.parameter[1]")],
+    "risk-assessment-probability-range.json": [("invariant", "RiskAssessment.prediction[0]")],
     "bundle-ea-testcase.json": [
         ("required", "Bundle.entry[1].resource.contained[0].entry[0].resource.status"),
         ("required", "Bundle.entry[1].resource.contained[0].entry[0].resource.mode"),
