@@ -26,6 +26,7 @@ CATEGORIES: dict[str, tuple[int, str]] = {
     "too-large": (413, "too-long"),
     "unsupported-media-type": (415, "not-supported"),
     "unprocessable": (422, "processing"),
+    "too-costly": (422, "too-costly"),
     "expired": (410, "expired"),  # a paging cursor that is no longer good
     "exception": (500, "exception"),
     "unavailable": (503, "transient"),

@@ -46,6 +46,15 @@ def conditional(reference: str) -> tuple[str, str] | None:
     return (found[1], found[2]) if found else None
 
 
+def is_urn_uuid(text: str) -> bool:
+    return text[:9].lower() == "urn:uuid:"
+
+
+def plain(url: str) -> str:
+    """A urn:uuid: in lower case, which means the same (RFC 4122 section 3); any other URL as it is."""
+    return url.lower() if is_urn_uuid(url) else url
+
+
 class _Rewriting:
     def __init__(self, links: Mapping[str, str], base: str | None) -> None:
         self._links = links
@@ -71,7 +80,7 @@ class _Rewriting:
         return value
 
     def _target(self, text: str) -> str | None:
-        found = self._links.get(text)
+        found = self._links.get(plain(text))
         if found is None and self._base:
             found = self._links.get(self._base + text)
         return found

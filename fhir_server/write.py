@@ -17,7 +17,7 @@ from fhir_server.alerts import Written
 from fhir_server.errors import FhirError, inside
 from fhir_server.exchange import Service
 from fhir_server.instants import microseconds
-from fhir_server.references import rewrite
+from fhir_server.references import plain, rewrite
 from fhir_server.resource_json import decode_stored
 from fhir_server.search.query import Query
 from fhir_server.store.base import Transaction, Version
@@ -183,7 +183,7 @@ def _drafts(changes: Sequence[Change], base: str, now: datetime, new_id: Callabl
 def _links(changes: Iterable[Change], ids: Iterable[str | None]) -> dict[str, str]:
     """fullUrl -> relative reference, for the changes that have both."""
     return {
-        change.full_url: f"{change.type}/{id_}"
+        plain(change.full_url): f"{change.type}/{id_}"
         for change, id_ in zip(changes, ids, strict=True)
         if change.full_url and id_
     }

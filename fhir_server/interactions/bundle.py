@@ -13,16 +13,27 @@ import msgspec
 from fhir_server import log
 from fhir_server.errors import FhirError, Issue, inside, operation_outcome
 from fhir_server.exchange import Request, Response, Service
+from fhir_server.instants import http_date
 from fhir_server.interactions import create, delete, patch, update
 from fhir_server.interactions.entries import full_url, location, response_of, status_line
 from fhir_server.interactions.incoming import read_criteria
+from fhir_server.interactions.operations import meta
 from fhir_server.interactions.outgoing import answer
 from fhir_server.interactions.read import show
-from fhir_server.interactions.routes import OPERATIONS, ROUTES, SEARCHES, Place, match
+from fhir_server.interactions.routes import (
+    CHANGING,
+    OF_ANYTHING,
+    OPERATIONS,
+    ROUTES,
+    SEARCHES,
+    Place,
+    match,
+)
 from fhir_server.interactions.search import read_search
 from fhir_server.interactions.vread import is_version
-from fhir_server.references import conditional, references
+from fhir_server.references import conditional, is_urn_uuid, plain, references
 from fhir_server.resource_json import encode
+from fhir_server.search.parameters.date import bounds
 from fhir_server.store.base import Transaction
 from fhir_server.write import Change, commit
 from profiles.structure import validate
@@ -34,6 +45,10 @@ _MANY = 50
 _TOGETHER = 128
 _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
 _CHANGES = {"POST": create.change, "PUT": update.change, "PATCH": patch.change, "DELETE": delete.change}
+_CHANGING = {
+    "{type}/{id}/$meta-add": meta.add_change,
+    "{type}/{id}/$meta-delete": meta.delete_change,
+}
 _HEADERS = {
     "ifMatch": "if-match",
     "ifNoneMatch": "if-none-match",
@@ -57,7 +72,12 @@ class Entry:
 
     @property
     def writes(self) -> bool:
-        return self.request.method in _CHANGES and self.place.template not in OPERATIONS
+        template = self.place.template
+        return self.request.method in _CHANGES and template not in OPERATIONS and template not in OF_ANYTHING
+
+    @property
+    def changes_by_operation(self) -> bool:
+        return self.place.template in CHANGING
 
 
 async def bundle(service: Service, request: Request) -> Response:
@@ -91,7 +111,8 @@ async def _transaction(service: Service, request: Request, sent: list[Any]) -> l
     outcomes = await commit(service, changes, request.base, hold_reads)
     answers: dict[int, dict[str, Any]] = {}
     for entry, outcome in zip((entry for entry in entries if entry.writes), outcomes, strict=True):
-        answers[entry.index] = _answered(entry, answer(entry.request, outcome))
+        answered = meta.answer if entry.changes_by_operation else answer
+        answers[entry.index] = _answered(entry, answered(entry.request, outcome))
     for entry in reads:
         try:
             answers[entry.index] = await _run(service, entry)
@@ -124,12 +145,13 @@ def _read_transaction(
 
 def _full_urls(sent: list[Any]) -> Counter[str]:
     urls = (item.get("fullUrl") for item in sent if isinstance(item, dict))
-    return Counter(url for url in urls if isinstance(url, str))
+    return Counter(plain(url) for url in urls if isinstance(url, str))
 
 
 def _change(service: Service, entry: Entry, full_urls: Counter[str]) -> Change:
-    change = _CHANGES[entry.request.method](service, entry.request)
-    if entry.full_url and full_urls[entry.full_url] > 1:
+    made = _CHANGING[entry.place.template] if entry.changes_by_operation else _CHANGES[entry.request.method]
+    change = made(service, entry.request)
+    if entry.full_url and full_urls[plain(entry.full_url)] > 1:
         raise FhirError("invalid", "Another entry has the same fullUrl", expression=f"{entry.where}.fullUrl")
     change = replace(change, full_url=entry.full_url, where=entry.where)
     if edit := change.edit:
@@ -147,7 +169,7 @@ def _linked(service: Service, entry: Entry, change: Change, full_urls: Counter[s
         if found:
             of_type = replace(entry.request, type=match(found[0]).type)
             searches.append((reference, read_criteria(service, of_type, found[1])))
-        elif reference.startswith("urn:uuid:") and reference not in full_urls:
+        elif is_urn_uuid(reference) and plain(reference) not in full_urls:
             # It would be stored as a reference that never leads anywhere, and a reading be judged for nobody.
             raise FhirError("invalid", "A urn:uuid reference is the fullUrl of no entry")
     return replace(change, references=tuple(searches))
@@ -203,7 +225,7 @@ def _refuse_links(entry: Entry, full_urls: Counter[str]) -> None:
     resource = entry.request.resource
     if isinstance(resource, dict):
         for reference in references(resource):
-            if reference.startswith("urn:") and reference in full_urls:
+            if reference.lower().startswith("urn:") and plain(reference) in full_urls:
                 raise FhirError(
                     "invalid", "Entries of a batch cannot refer to each other; a transaction's can"
                 )
@@ -257,6 +279,8 @@ def _read_entry(request: Request, index: int, item: Any) -> Entry:
     if method not in _ORDER or _read_as(method) not in possible:
         raise FhirError("method-not-allowed", f"{method} is not possible here")
     headers = {name: asked[key] for key, name in _HEADERS.items() if key in asked}
+    if "if-modified-since" in headers:  # an instant here, an HTTP date where it is a header
+        headers["if-modified-since"] = http_date(bounds(headers["if-modified-since"])[0])
     if "prefer" in request.headers:
         headers["prefer"] = request.headers["prefer"]
     # An empty string is no resource and no body to decode either: read_resource says so.
@@ -310,7 +334,9 @@ def _answered(entry: Entry, response: Response) -> dict[str, Any]:
     body = msgspec.Raw(response.body) if response.body and request.method != "HEAD" else None
     if body and entry.writes and request.prefer.returns == "OperationOutcome":
         said["outcome"] = body
-    elif body and (not entry.writes or request.prefer.returns == "representation"):
+    elif body and (
+        not entry.writes or entry.changes_by_operation or request.prefer.returns == "representation"
+    ):
         answered = (
             ({"fullUrl": full_url(version, request.base)} if version else {}) | {"resource": body} | answered
         )

@@ -14,7 +14,7 @@ from fhir_server.interactions.capabilities import capabilities
 from fhir_server.interactions.create import create
 from fhir_server.interactions.delete import delete
 from fhir_server.interactions.history import history
-from fhir_server.interactions.operations import terminology
+from fhir_server.interactions.operations import meta, terminology
 from fhir_server.interactions.operations.closure import closure
 from fhir_server.interactions.operations.evaluate import evaluate_cql, evaluate_library
 from fhir_server.interactions.operations.fhirpath import evaluate_fhirpath
@@ -51,6 +51,18 @@ OPERATIONS: Mapping[str, tuple[str, Interaction]] = {
     "ValueSet/{id}/$validate-code": ("validate-code", terminology.validate_code_in_value_set),
 }
 
+# By their name, of the system, of any type and of any resource; the last two change it, so they are POSTs.
+OF_ANYTHING: Mapping[str, tuple[str, Interaction]] = {
+    "$meta": ("meta", meta.meta),
+    "{type}/$meta": ("meta", meta.meta),
+    "{type}/{id}/$meta": ("meta", meta.meta),
+    "{type}/{id}/_history/{version}/$meta": ("meta", meta.meta),
+}
+CHANGING: Mapping[str, tuple[str, Interaction]] = {
+    "{type}/{id}/$meta-add": ("meta-add", meta.meta_add),
+    "{type}/{id}/$meta-delete": ("meta-delete", meta.meta_delete),
+}
+
 # Path template -> method -> the interaction's name in the specification, and the function. http.py adds those
 # that cannot be entries of a Bundle.
 ROUTES: Mapping[str, Mapping[str, tuple[str, Interaction]]] = {
@@ -75,7 +87,8 @@ ROUTES: Mapping[str, Mapping[str, tuple[str, Interaction]]] = {
     },
     "{type}/{id}/_history": {"GET": ("history-instance", history)},
     "{type}/{id}/_history/{version}": {"GET": ("vread", vread)},
-    **{template: {"GET": found, "POST": found} for template, found in OPERATIONS.items()},
+    **{template: {"GET": found, "POST": found} for template, found in {**OPERATIONS, **OF_ANYTHING}.items()},
+    **{template: {"POST": found} for template, found in CHANGING.items()},
     "{type}/{id}/{member}": {"GET": ("search-compartment", search)},
     "{type}/{id}/{member}/_search": {"POST": ("search-compartment", search)},
 }
@@ -103,7 +116,7 @@ def match(path: str) -> Place:
         return _match_type(first, parts[1:])
     if len(parts) == 1 and first in ("", "metadata", "_history", "_search"):
         return Place(first)
-    if len(parts) == 1 and first in OPERATIONS:
+    if len(parts) == 1 and (first in OPERATIONS or first in OF_ANYTHING):
         return Place(first)
     if first == "_async" and len(parts) in (2, 3) and parts[2:] in ([], ["result"]):
         return Place("/".join(["_async/{id}", *parts[2:]]), id=parts[1])
@@ -123,6 +136,12 @@ def _match_type(type_: str, rest: list[str]) -> Place:
             return Place(f"{type_}/{name}", type_)
         case [id_, name] if f"{type_}/{{id}}/{name}" in OPERATIONS:
             return Place(f"{type_}/{{id}}/{name}", type_, id_)
+        case [name] if f"{{type}}/{name}" in OF_ANYTHING:
+            return Place(f"{{type}}/{name}", type_)
+        case [id_, name] if f"{{type}}/{{id}}/{name}" in ROUTES and name.startswith("$"):
+            return Place(f"{{type}}/{{id}}/{name}", type_, id_)
+        case [id_, "_history", version, "$meta"]:
+            return Place("{type}/{id}/_history/{version}/$meta", type_, id_, version)
         case []:
             return Place("{type}", type_)
         case ["_search" | "_history" as name]:

@@ -447,3 +447,72 @@ def test_a_bundle_can_be_stored_as_what_it_is(fhir):
     )
     assert made.status_code == 201
     assert count(fhir, "Patient") == 0
+
+
+def test_a_urn_uuid_in_capitals_means_the_same(fhir):
+    upper = "urn:uuid:" + URN[9:].upper()
+    document = {
+        "resourceType": "DocumentReference",
+        "status": "current",
+        "subject": {"reference": URN},
+        "content": [{"attachment": {"url": "URN:UUID:" + URN[9:].upper()}}],
+    }
+    sent = bundle(
+        "transaction",
+        entry("POST", "Patient", patient(), upper),
+        entry("POST", "DocumentReference", document),
+    )
+    answer = fhir.post("/", sent, prefer="return=representation").json()
+    made = answer["entry"][0]["resource"]["id"]
+    stored = answer["entry"][1]["resource"]
+    assert stored["subject"]["reference"] == f"Patient/{made}"
+    assert stored["content"][0]["attachment"]["url"] == f"Patient/{made}"
+    twice = bundle(
+        "transaction", entry("POST", "Patient", patient(), upper), entry("POST", "Patient", patient(), URN)
+    )
+    assert fhir.post("/", twice).status_code == 400
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_a_conditional_read_in_a_bundle(fhir, kind):
+    made = fhir.put("/Patient/p", patient(id="p")).json()["meta"]["lastUpdated"]
+    sent = bundle(
+        kind,
+        entry("GET", "Patient/p", ifModifiedSince=made),
+        entry("GET", "Patient/p", ifModifiedSince="2020-01-01T00:00:00Z"),
+        entry("GET", "Patient/p", ifNoneMatch='W/"1"'),
+    )
+    assert statuses(fhir.post("/", sent)) == ["304", "200", "304"]
+
+
+def test_a_uuid_is_replaced_wherever_it_is_a_link(fhir):
+    text = f'<div xmlns="http://www.w3.org/1999/xhtml"><a href="{URN}">{URN}</a></div>'
+    questionnaire = {
+        "resourceType": "QuestionnaireResponse",
+        "status": "completed",
+        "text": {"status": "generated", "div": text},
+        "questionnaire": URN,
+        "extension": [
+            {"url": "http://example.org/x", "valueUri": URN},
+            {"url": "http://example.org/y", "valueString": URN},
+        ],
+        "identifier": {"system": "urn:ietf:rfc:3986", "value": URN},
+        "contained": [
+            {"resourceType": "Basic", "id": "b", "code": {"text": "x"}, "subject": {"reference": URN}}
+        ],
+    }
+    form = {"resourceType": "Questionnaire", "status": "active"}
+    sent = bundle(
+        "transaction",
+        entry("POST", "Questionnaire", form, URN),
+        entry("POST", "QuestionnaireResponse", questionnaire),
+    )
+    answer = fhir.post("/", sent, prefer="return=representation").json()
+    link = f"Questionnaire/{answer['entry'][0]['resource']['id']}"
+    stored = answer["entry"][1]["resource"]
+    assert stored["questionnaire"] == link
+    assert stored["extension"][0]["valueUri"] == link
+    assert stored["extension"][1]["valueString"] == URN
+    assert stored["identifier"]["value"] == URN
+    assert stored["contained"][0]["subject"]["reference"] == link
+    assert stored["text"]["div"] == text.replace(f'"{URN}"', f'"{link}"')

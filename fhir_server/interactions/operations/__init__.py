@@ -18,3 +18,6 @@ DEFINED: Final[Mapping[str, Mapping[str, str]]] = {
     "Library": {"evaluate": f"{_BASE}/library-evaluate"},
     "ValueSet": {name: f"{_FHIR}/ValueSet-{name}" for name in ("expand", "validate-code")},
 }
+# Of the system and of every type, and of every resource.
+META: Final = {"meta": f"{_FHIR}/Resource-meta"}
+META_OF_ONE: Final = {name: f"{_FHIR}/Resource-{name}" for name in ("meta-add", "meta-delete")}
