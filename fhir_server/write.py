@@ -6,8 +6,9 @@ https://hl7.org/fhir/R4/http.html#transactional-integrity, https://hl7.org/fhir/
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -29,6 +30,8 @@ _TURN = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2}
 # An edit of a version that another write has replaced meanwhile is made anew, this often.
 _ATTEMPTS = 10
 _LARGE = 128 * 1024
+# Searches at a time, ahead of a transaction.
+_TOGETHER = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,8 @@ async def _commit(
     if len(changes) < _MANY:
         drafts = _drafts(changes, base, now, service.new_id)
     else:
-        drafts = await asyncio.to_thread(_drafts, changes, base, now, service.new_id)
+        found = await _look_ahead(service, changes)
+        drafts = await asyncio.to_thread(_drafts, changes, base, now, service.new_id, found)
 
     def work(tx: Transaction) -> tuple[list[Outcome], alerts.Learned]:
         unit = _Unit(tx, base, now)
@@ -150,34 +154,75 @@ async def _commit(
     return outcomes
 
 
+Found = Mapping[Query, Version | None]
+
+
+async def _look_ahead(service: Service, changes: Sequence[Change]) -> Found:
+    """What the criteria find now: in all likelihood what they will find inside the transaction."""
+    wanted = {change.criteria for change in changes if change.criteria and change.full_url}
+    wanted |= {criteria for change in changes for _, criteria in change.references}
+    found: dict[Query, Version | None] = {}
+
+    async def look(criteria: Query) -> None:
+        async with together:
+            versions = (await service.store.search(replace(criteria, count=1))).versions
+        found[criteria] = versions[0] if versions else None
+
+    together = asyncio.Semaphore(_TOGETHER)
+    await asyncio.gather(*(look(criteria) for criteria in wanted if criteria))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Draft:
     """A change with everything that could be done before the transaction.
 
     `id` is where it goes unless its criteria find another; `first` is the content should it become version 1
-    there, None for a deletion and where links can be rewritten only inside the transaction.
+    there, None for a deletion and where links can be rewritten only inside the transaction. Where criteria
+    decide what links become, it holds only if those to other changes become what is `assumed`, which all
+    drafts share, and its conditional references what is `referred`.
     """
 
     change: Change
     id: str
     first: Content | None
+    assumed: Mapping[str, str] | None = None
+    referred: Mapping[str, str] = field(default_factory=dict)
 
 
-def _drafts(changes: Sequence[Change], base: str, now: datetime, new_id: Callable[[], str]) -> list[_Draft]:
+def _drafts(
+    changes: Sequence[Change], base: str, now: datetime, new_id: Callable[[], str], found: Found | None = None
+) -> list[_Draft]:
     ids = [change.id or new_id() for change in changes]
     # Where criteria decide, ids are known inside the transaction only, and so is what links become.
     certain = all(change.criteria is None for change in changes)
-    links = _links(changes, ids)
+    links = _links(changes, ids) if certain or found is None else _assumed(changes, ids, found)
     updated = microseconds(now)
     drafts = []
     for change, id_ in zip(changes, ids, strict=True):
-        first = None
-        if change.resource is not None and (certain or not links) and not change.references:
-            if links:
-                change = replace(change, resource=rewrite(change.resource, links, change.full_url))
-            first = content(change.resource or {}, id_, 1, updated, base)
-        drafts.append(_Draft(change, id_, first))
+        sure = not change.references and (certain or not links)
+        if change.resource is None or not (sure or found is not None):
+            drafts.append(_Draft(change, id_, None))
+            continue
+        referred = _referred(change, found or {})
+        resource = change.resource
+        if links or referred:
+            resource = rewrite(resource, ChainMap(referred, links), change.full_url)
+        first = content(resource, id_, 1, updated, base)
+        drafts.append(_Draft(change, id_, first, None if sure else links, referred))
     return drafts
+
+
+def _assumed(changes: Sequence[Change], ids: Sequence[str], found: Found) -> dict[str, str]:
+    """The links, should each of the criteria find what it found before."""
+    known = [found.get(change.criteria) if change.criteria else None for change in changes]
+    return _links(changes, [one.id if one else id_ for one, id_ in zip(known, ids, strict=True)])
+
+
+def _referred(change: Change, found: Found) -> dict[str, str]:
+    """What the conditional references of a change are, as far as it was found."""
+    known = ((text, found.get(criteria)) for text, criteria in change.references)
+    return {text: f"{version.type}/{version.id}" for text, version in known if version}
 
 
 def _links(changes: Iterable[Change], ids: Iterable[str | None]) -> dict[str, str]:
@@ -212,15 +257,18 @@ class _Unit:
         self._base = base
         self._updated = microseconds(now)
         self._links: dict[str, str] = {}
+        self._as_assumed = False
         self._places: dict[tuple[str, str], str] = {}
         self.written: list[Written] = []
 
     def carry_out(self, drafts: Sequence[_Draft]) -> list[Outcome]:
         """Deletes, then creates, then updates; those with conditional references last, to see the others."""
         targets = self._targets(drafts)
-        if any(draft.first is None and draft.change.resource for draft in drafts):
+        assumed = next((draft.assumed for draft in drafts if draft.assumed is not None), None)
+        if assumed is not None or any(draft.first is None and draft.change.resource for draft in drafts):
             originals = [target if target.twin is None else targets[target.twin] for target in targets]
             self._links = _links((draft.change for draft in drafts), map(_id_of, originals))
+            self._as_assumed = self._links == assumed
         outcomes: dict[int, Outcome] = {}
         for index in sorted(range(len(drafts)), key=lambda index: _turn(drafts[index].change)):
             if targets[index].twin is None:
@@ -337,7 +385,7 @@ class _Unit:
 
     def _save(self, draft: _Draft, id_: str, before: Version | None) -> Outcome:
         updated, version = self._next(before)
-        first = draft.first
+        first = draft.first if self._is_as_assumed(draft) else None
         if first is None:
             new = content(self._resolved(draft.change), id_, version, updated, self._base)
         elif version == 1 and id_ == draft.id:
@@ -360,15 +408,27 @@ class _Unit:
             return self._updated, 1
         return max(self._updated, before.updated), before.version + 1
 
+    def _is_as_assumed(self, draft: _Draft) -> bool:
+        if draft.assumed is None:
+            return True
+        self._resolve(draft.change)
+        return self._as_assumed and all(
+            self._links.get(text) == draft.referred.get(text) for text, _ in draft.change.references
+        )
+
     def _resolved(self, change: Change) -> dict[str, Any]:
         """The resource with its links to other entries, and its conditional references, made plain."""
+        self._resolve(change)
+        return rewrite(change.resource or {}, self._links, change.full_url)
+
+    def _resolve(self, change: Change) -> None:
+        """Find what the conditional references of a change refer to."""
         for text, criteria in change.references:
             if text not in self._links:
                 found = self._only_match(criteria)
                 if found is None:
                     raise FhirError("precondition-failed", "No resource matches a conditional reference")
                 self._links[text] = f"{found.type}/{found.id}"
-        return rewrite(change.resource or {}, self._links, change.full_url)
 
 
 def _is_conditional_create(change: Change) -> bool:

@@ -516,3 +516,65 @@ def test_a_uuid_is_replaced_wherever_it_is_a_link(fhir):
     assert stored["identifier"]["value"] == URN
     assert stored["contained"][0]["subject"]["reference"] == link
     assert stored["text"]["div"] == text.replace(f'"{URN}"', f'"{link}"')
+
+
+def many(*entries, number=60):
+    """A transaction that is large enough for its criteria to be looked up ahead."""
+    filling = [entry("POST", "Basic", {"resourceType": "Basic", "code": {"text": "x"}})] * number
+    return bundle("transaction", *entries, *filling)
+
+
+def test_a_large_transaction_resolves_its_conditions_and_links(fhir):
+    fhir.put("/Patient/known", known_as("known", id="known"))
+    practitioner = {"resourceType": "Practitioner", "identifier": [{"value": "d1"}]}
+    sent = many(
+        entry("POST", "Patient", known_as("known"), URN, ifNoneExist=f"identifier={SYSTEM}|known"),
+        entry("POST", "Practitioner", practitioner, ifNoneExist="identifier=d1"),
+        entry(
+            "POST",
+            "Observation",
+            {**reading(URN), "performer": [{"reference": "Practitioner?identifier=d1"}]},
+        ),
+        entry("POST", "Observation", reading(f"Patient?identifier={SYSTEM}|known")),
+        entry(
+            "PUT",
+            f"Patient?identifier={SYSTEM}|new",
+            known_as("new"),
+            "urn:uuid:6b4f0f6c-59d4-4a53-8f4a-0000000000ff",
+        ),
+        entry("POST", "Observation", reading("urn:uuid:6b4f0f6c-59d4-4a53-8f4a-0000000000ff")),
+    )
+    for known_before in (False, True):
+        answer = fhir.post("/", sent, prefer="return=representation")
+        assert answer.status_code == 200, answer.text
+        entries = answer.json()["entry"]
+        doctor, first, second, new, third = (each["resource"] for each in entries[1:6])
+        assert first["subject"]["reference"] == second["subject"]["reference"] == "Patient/known"
+        assert first["performer"][0]["reference"] == f"Practitioner/{doctor['id']}"
+        assert third["subject"]["reference"] == f"Patient/{new['id']}"
+        assert entries[1]["response"]["status"][:3] == ("200" if known_before else "201")
+        found = fhir.get(f"/Observation?subject=Patient/{new['id']}").json()
+        assert third["id"] in [each["resource"]["id"] for each in found["entry"]]
+
+
+def test_what_was_looked_up_ahead_is_held_to_what_is_there_then(fhir, monkeypatch):
+    from fhir_server import write
+
+    looked = write._look_ahead
+
+    async def look_and_lose(service, changes):
+        found = await looked(service, changes)
+        return {criteria: None for criteria in found}
+
+    monkeypatch.setattr(write, "_look_ahead", look_and_lose)
+    fhir.put("/Patient/known", known_as("known", id="known"))
+    sent = many(
+        entry("POST", "Patient", known_as("known"), URN, ifNoneExist=f"identifier={SYSTEM}|known"),
+        entry("POST", "Observation", reading(URN)),
+        entry("POST", "Observation", reading(f"Patient?identifier={SYSTEM}|known")),
+    )
+    entries = fhir.post("/", sent, prefer="return=representation").json()["entry"]
+    assert [each["resource"]["subject"]["reference"] for each in entries[1:3]] == ["Patient/known"] * 2
+    assert fhir.get("/Observation?subject=Patient/known").json()["total"] == 2
+    nobody = many(entry("POST", "Observation", reading(f"Patient?identifier={SYSTEM}|nobody")))
+    assert fhir.post("/", nobody).status_code == 412
