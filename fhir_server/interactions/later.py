@@ -25,9 +25,8 @@ from fhir_server.instants import instant, microseconds
 from fhir_server.resource_json import decode, decode_stored, encode
 
 # By the name of the interaction: those that read, and Bundles.
-SUPPORTED = frozenset(
-    {"search-type", "search-system", "history-system", "history-type", "history-instance", "bundle"}
-)
+_KINDS = ("search-type", "search-system", "search-compartment")
+SUPPORTED = frozenset({*_KINDS, "history-system", "history-type", "history-instance", "bundle"})
 FOLDER = "VARDE_LATER_FOLDER"  # where several workers share it
 MOST = 100
 _KEPT_SECONDS = 3600

@@ -564,7 +564,7 @@ def test_what_was_looked_up_ahead_is_held_to_what_is_there_then(fhir, monkeypatc
 
     async def look_and_lose(service, changes):
         found = await looked(service, changes)
-        return {criteria: None for criteria in found}
+        return dict.fromkeys(found)
 
     monkeypatch.setattr(write, "_look_ahead", look_and_lose)
     fhir.put("/Patient/known", known_as("known", id="known"))
