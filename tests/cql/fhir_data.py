@@ -90,6 +90,25 @@ RESOURCES = [
     {"resourceType": "Encounter", "id": "e2", "class": {"system": "urn:act", "code": "IMP"}, "period": {"start": "2026-11-01T10:00:00Z"}},
     {"resourceType": "MedicationRequest", "id": "m1", "medicationCodeableConcept": concept(SCT, "99")},
     {"resourceType": "MedicationRequest", "id": "m2", "medicationReference": {"reference": "Medication/1"}},
+    {
+        "resourceType": "MedicationRequest",
+        "id": "m3",
+        "authoredOn": "2026-11-10",
+        "dosageInstruction": [
+            {
+                "timing": {
+                    "repeat": {
+                        "boundsPeriod": {"start": "2026-11-10", "end": "2026-11-20"},
+                        "frequency": 2,
+                        "period": 1,
+                        "periodUnit": "d",
+                        "timeOfDay": ["08:00:00", "20:00:00"],
+                    }
+                },
+                "doseAndRate": [{"doseQuantity": quantity("500", "mg")}],
+            }
+        ],
+    },
 ]  # fmt: skip
 
 HEAD = f"""
@@ -111,6 +130,7 @@ context Patient
 define Readings: [Observation: "SpO2"] O sort by (effective as dateTime).value
 define Latest: Last(Readings)
 define Weights: [Observation: "Weight"]
+define Dosage: singleton from ([MedicationRequest] M where M.id = 'm3' return First(M.dosageInstruction))
 define function One(id String): singleton from ([Observation] O where O.id = id)
 """
 VALUESETS = {"urn:vs:copd": [Code("13645005", SCT), Code("2", SCT)], "urn:vs:empty": []}

@@ -78,6 +78,7 @@ def test_retrieves_are_lifted_out_once_each() -> None:
     )
     assert cql.compile(text).retrieves == (
         Retrieve("Observation"),  # of which the head asks for all
+        Retrieve("MedicationRequest"),
         Retrieve("Condition", "code", ValueSet("urn:vs:copd", None, "COPD")),
     )
 

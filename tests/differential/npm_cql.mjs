@@ -108,6 +108,8 @@ function plain(value) {
   for (const kind of ["Date", "DateTime", "Time"])
     if (value instanceof engine[kind]) return { [kind.toLowerCase()]: value.toString() };
   if (value instanceof engine.Quantity) return { quantity: [value.value?.toPlainString() ?? null, value.unit] };
+  if (value instanceof engine.Concept)
+    return { type: "Concept", elements: { codes: (value.codes?.asJsReadonlyArrayView() ?? []).map(plain), display: value.display ?? null } };
   if (value instanceof engine.Interval)
     return { interval: [plain(value.low), value.lowClosed, plain(value.high), value.highClosed] };
   if (value instanceof engine.List) return engine.iterableToList(value).asJsReadonlyArrayView().map(plain);
