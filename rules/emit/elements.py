@@ -92,8 +92,8 @@ class Elements(Expressions):
 
     def _beside(self, node: Typed, source: Typed, path: str) -> str:
         """The id and extensions of a primitive are in a property of their own, `_birthDate`."""
-        named = source.op == "Property" and is_of_model(source.operands[0].type)
-        if not named or isinstance(source.type, ListOf):
+        owner = source.operands[0].type if source.op == "Property" else ANY
+        if not is_of_model(owner) or self._is_primitive(owner) or isinstance(source.type, ListOf):
             return f"{self.module.bind(fhir.beside)}({self.expression(source)}, {path!r})"
         held = self.held(source.operands[0])
         beside = f"_{source.fields['path']}"
