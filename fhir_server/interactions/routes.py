@@ -17,7 +17,10 @@ from fhir_server.interactions.history import history
 from fhir_server.interactions.operations import meta, terminology
 from fhir_server.interactions.operations.closure import closure
 from fhir_server.interactions.operations.evaluate import evaluate_cql, evaluate_library
+from fhir_server.interactions.operations.everything import everything
 from fhir_server.interactions.operations.fhirpath import evaluate_fhirpath
+from fhir_server.interactions.operations.last import lastn
+from fhir_server.interactions.operations.statistics import stats
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read
 from fhir_server.interactions.search import search
@@ -42,6 +45,11 @@ OPERATIONS: Mapping[str, tuple[str, Interaction]] = {
     "CodeSystem/{id}/$subsumes": ("subsumes", terminology.subsumes_codes),
     "CodeSystem/$validate-code": ("validate-code", terminology.validate_code_in_system),
     "CodeSystem/{id}/$validate-code": ("validate-code", terminology.validate_code_in_system),
+    "Encounter/{id}/$everything": ("everything", everything),
+    "Observation/$lastn": ("lastn", lastn),
+    "Observation/$stats": ("stats", stats),
+    "Patient/$everything": ("everything", everything),
+    "Patient/{id}/$everything": ("everything", everything),
     "ConceptMap/$translate": ("translate", terminology.translate_code),
     "ConceptMap/{id}/$translate": ("translate", terminology.translate_code),
     "ValueSet/$batch-validate-code": ("batch-validate-code", terminology.batch_validate),

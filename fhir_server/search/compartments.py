@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fhir_server.search import parameters
-from fhir_server.search.query import Match, Node, Or, Test
+from fhir_server.search.query import EVERYTHING, Match, Node, Or, Test
 from profiles import definitions
 
 NAMES = tuple(definitions.load().compartments)  # Patient, Encounter, ...
@@ -17,14 +17,14 @@ def types(name: str) -> tuple[str, ...]:
 
 
 def conditions(type: str, compartment: tuple[str, str] | None) -> Iterator[Node]:
-    """What resources of a type fulfil if they are in the compartment, (its name, the id)."""
+    """What resources of a type fulfil if they are in the compartment, (its name, the id; "" for any)."""
     if compartment is None:
         return
     name, id = compartment
-    here = (Test("type", "=", name), Test("id", "=", id))
+    here = (Test("type", "=", name), *((Test("id", "=", id),) if id else ()))
     alternatives: list[Node] = [Match("reference", code, here) for code in codes(name, type)]
     if type == name:
-        alternatives.append(Match("resource", "_id", (Test("id", "=", id),)))
+        alternatives.append(Match("resource", "_id", (Test("id", "=", id),)) if id else EVERYTHING)
     yield alternatives[0] if len(alternatives) == 1 else Or(tuple(alternatives))
 
 

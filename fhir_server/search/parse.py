@@ -83,7 +83,7 @@ def parse(
     passed_on = tuple((name, value) for name, value in pairs if name in _PASSED_ON)
     search = replace(search, applied=search.applied + passed_on, hidden=hidden)
     cursors = results.get("_cursor")
-    return _continued(search, cursors[0], key) if cursors else search
+    return continued(search, cursors[0], key) if cursors else search
 
 
 def parse_criteria(type: str, text: str, *, base: str, now: datetime) -> Query:
@@ -105,7 +105,8 @@ def parse_criteria(type: str, text: str, *, base: str, now: datetime) -> Query:
     return replace(search.query, count=2)
 
 
-def _continued(search: Search, text: str, key: bytes) -> Search:
+def continued(search: Search, text: str, key: bytes) -> Search:
+    """The search at the page that a cursor of it leads to; FhirError("invalid" | "expired")."""
     place = cursor.unseal(key, search.identity, text, search.now)
     queries = (replace(query, after=place.after, snapshot=place.snapshot) for query in search.queries)
     return replace(search, queries=tuple(queries), place=place)

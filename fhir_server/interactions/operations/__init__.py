@@ -15,6 +15,9 @@ DEFINED: Final[Mapping[str, Mapping[str, str]]] = {
     "": {"closure": f"{_FHIR}/ConceptMap-closure", "cql": f"{_BASE}/cql", "fhirpath": f"{_BASE}/fhirpath"},
     "CodeSystem": {name: f"{_FHIR}/CodeSystem-{name}" for name in ("lookup", "subsumes", "validate-code")},
     "ConceptMap": {"translate": f"{_FHIR}/ConceptMap-translate"},
+    "Encounter": {"everything": f"{_FHIR}/Encounter-everything"},
+    "Observation": {name: f"{_FHIR}/Observation-{name}" for name in ("lastn", "stats")},
+    "Patient": {"everything": f"{_FHIR}/Patient-everything"},
     "Library": {"evaluate": f"{_BASE}/library-evaluate"},
     "ValueSet": {name: f"{_FHIR}/ValueSet-{name}" for name in ("expand", "validate-code")},
 }
