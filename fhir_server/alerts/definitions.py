@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from fhir_server.alerts.libraries import CQL, Libraries, Resource, Source, Unusable, Used
 from fhir_server.alerts.value_sets import ValueSets
-from rules import cql
+from rules import cql, fhirpath
 from rules.plans import Coding, Text, instant
 from rules.plans.plan import TRANSLATION_URL, ZONE_URL
 from rules.plans.window import ZONE
@@ -24,6 +24,7 @@ AUTO_RESOLVE_URL: Final = "https://varde.dev/fhir/StructureDefinition/dho-auto-r
 ECA_RULE: Final = "eca-rule"
 # R4 has text/cql alone; R4B and the guide "Using CQL with FHIR" tell a name from an expression.
 NAMES: Final = frozenset(("text/cql-identifier", "text/cql.identifier"))
+FHIRPATH: Final = "text/fhirpath"
 EXPRESSIONS: Final = frozenset(("text/cql-expression", "text/cql.expression"))
 _ON_READINGS: Final = frozenset(("data-added", "data-modified", "data-changed"))
 _ZONE_OF_PRIORITY: Final = {"stat": "red", "asap": "red"}
@@ -40,11 +41,13 @@ _HEADER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A definition of a library that has to hold, and what it asks of the data."""
+    """What has to hold: a definition of a library, with what it asks of the data, or an expression of
+    FHIRPath over the reading that is judged."""
 
-    used: Used
+    used: Used | None
     define: str
     needs: cql.Needs
+    expression: fhirpath.Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +199,7 @@ class Reader:
             used.reference + used.key: used
             for a in branch.actions
             for c in a.conditions
-            for used in c.used.all()
+            for used in (c.used.all() if c.used else ())
         }
         try:
             codes = self._codes(branch)
@@ -260,7 +263,9 @@ class Reader:
 
     def _condition(self, expression: dict[str, Any], where: str) -> Condition | None:
         language, text = expression.get("language"), str(expression.get("expression") or "").strip()
-        if language not in {CQL, *NAMES, *EXPRESSIONS}:
+        if language == FHIRPATH and text:
+            return self._fhirpath(text, where)
+        if language not in {CQL, FHIRPATH, *NAMES, *EXPRESSIONS}:
             self._flaw(f"{where}.language", f"conditions in {language} are not supported", "not-supported")
             return None
         if not text:
@@ -283,6 +288,15 @@ class Reader:
                 self._flaw(f"{where}.expression", f"no library of the PlanDefinition defines {text}")
             return None
         return self._inline(text, libraries, where)
+
+    def _fhirpath(self, text: str, where: str) -> Condition | None:
+        try:
+            expression = fhirpath.compile(text, "Observation")
+        except fhirpath.CompileError as error:
+            for diagnostic in error.diagnostics:
+                self._flaw(f"{where}.expression", str(diagnostic), "invalid")
+            return None
+        return Condition(None, text, cql.Needs((), ()), expression)
 
     def _inline(self, text: str, libraries: Sequence[Used], where: str) -> Condition | None:
         """An expression is compiled as the one definition of a library that includes the PlanDefinition's."""

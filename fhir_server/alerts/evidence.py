@@ -21,7 +21,7 @@ from fhir_server.search import parameters
 from fhir_server.search.extract import links
 from fhir_server.search.query import And, Match, Node, Query, Sort, Test
 from fhir_server.store.base import Span, Transaction
-from rules import cql
+from rules import cql, fhirpath
 from rules.plans import JUDGED, time_of
 from rules.plans.window import EPOCH, MICROSECOND, ZONE
 from rules.runtime.units import TextUnits
@@ -62,11 +62,12 @@ class Lookback:
             (condition.used.library, retrieve)
             for action in rule.actions
             for condition in action.conditions
+            if condition.used is not None
             for retrieve in condition.needs.retrieves
             if retrieve.type == "Observation"
         ]
         paths = {retrieve.dates and retrieve.dates.path for _, retrieve in self._retrieves}
-        self.limited = paths == {"effective"}
+        self.limited = paths <= {"effective"}
 
     def start(self, moment: int) -> int | None:
         """The time of the earliest reading that an evaluation at that moment looks at, None for no limit."""
@@ -75,6 +76,8 @@ class Lookback:
         return self._known[moment]
 
     def _start(self, now: datetime) -> int | None:
+        if not self._retrieves:
+            return _since_1970(now)  # it looks at no other reading
         starts = [library.period(retrieve, now=now)[0] for library, retrieve in self._retrieves]
         return min((_since_1970(start) for start in starts if start), default=None) if all(starts) else None
 
@@ -112,25 +115,30 @@ class Evidence:
         first = 0 if start is None else bisect_left(self._times, start - LONGEST)
         return len(self.others) + bisect_right(self._times, moment) - first
 
-    def judge(self, rule: CqlRule, moment: int, now: int) -> Found | None:
-        """The most severe finding at a moment, None where there is none. Raises cql.EvaluationError."""
+    def judge(self, rule: CqlRule, reading: Resource, moment: int, now: int) -> Found | None:
+        """The most severe finding at a reading, None where there is none. Raises cql.EvaluationError."""
         resources = [*self.others, *self.until(moment)]
         known: dict[tuple[int, str], str | bool] = {}
         found = None
         for action in rule.actions:
-            zone = self._zone(action, resources, now, known)
+            zone = self._zone(action, reading, resources, now, known)
             if zone is not None and (found is None or _ZONES.index(zone) > _ZONES.index(found.zone)):
                 found = Found(zone, action)
         return found
 
     def _zone(
-        self, action: Action, resources: list[Resource], now: int, known: dict[tuple[int, str], str | bool]
+        self,
+        action: Action,
+        reading: Resource,
+        resources: list[Resource],
+        now: int,
+        known: dict[tuple[int, str], str | bool],
     ) -> str | None:
         zone = action.zone
         for condition in action.conditions:
-            key = (id(condition.used.library), condition.define)
+            key = (id(condition.used.library if condition.used else None), condition.define)
             if key not in known:
-                known[key] = said(self._value(condition, resources, now))
+                known[key] = said(self._value(condition, reading, resources, now))
             value = known[key]
             if value is False or value == "green":
                 return None
@@ -138,7 +146,9 @@ class Evidence:
                 zone = str(value)
         return zone
 
-    def _value(self, condition: Condition, resources: list[Resource], now: int) -> Any:
+    def _value(self, condition: Condition, reading: Resource, resources: list[Resource], now: int) -> Any:
+        if condition.used is None:
+            return self._of_fhirpath(condition, reading, resources, now)
         return condition.used.library.evaluate(
             condition.define,
             resources=resources,
@@ -147,6 +157,25 @@ class Evidence:
             units=_UNITS,
             steps=STEPS,
         )
+
+    def _of_fhirpath(
+        self, condition: Condition, reading: Resource, resources: list[Resource], now: int
+    ) -> Any:
+        """The one item that the expression gives for the reading; %patient is the Patient."""
+        assert condition.expression is not None
+        patients = [resource for resource in resources if resource["resourceType"] == "Patient"]
+        known = {f"Patient/{patient.get('id')}": patient for patient in patients}
+
+        def resolve(reference: str) -> Resource:
+            if reference not in known:
+                raise cql.EvaluationError("of the references only that to the patient is resolved here")
+            return known[reference]
+
+        environment = fhirpath.Environment(now=clock(now), units=_UNITS, resolve=resolve)
+        items = condition.expression(reading, environment, patient=patients, subject=patients)
+        if len(items) > 1:
+            raise cql.EvaluationError("the expression gave more than one item")
+        return items[0] if items else None
 
 
 def clock(moment: int) -> datetime:

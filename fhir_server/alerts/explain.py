@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from fhir_server.alerts.catalogue import Catalogue
-from fhir_server.alerts.definitions import CqlRule
+from fhir_server.alerts.definitions import Condition, CqlRule
 from fhir_server.alerts.desk import Desk
 from fhir_server.alerts.libraries import Used
 from fhir_server.alerts.memory import Memory
@@ -56,7 +56,7 @@ def _definition(tx: Transaction, id: str) -> str:
     libraries: dict[str, Used] = {}
     for rule in definition.rules:
         lines += _rule(rule)
-        libraries |= {c.used.key: c.used for action in rule.actions for c in action.conditions}
+        libraries |= {c.used.key: c.used for action in rule.actions for c in action.conditions if c.used}
     for used in libraries.values():
         lines += [f"{used.reference or 'expression'}:", used.library.python_source.rstrip(), ""]
     lines += [f"cannot be judged: {flaw.expression}: {flaw.message}" for flaw in definition.flaws]
@@ -69,13 +69,17 @@ def _rule(rule: CqlRule) -> list[str]:
     codes = "any" if rule.codes is None else ", ".join(sorted(code for _, code in rule.codes))
     lines = [f"{rule.key}: {rule.label.en}", f"  readings: {codes}"]
     for action in rule.actions:
-        conditions = " and ".join(
-            f"{c.used.library.name or 'expression'}.{c.define}" for c in action.conditions
-        )
+        conditions = " and ".join(map(_condition, action.conditions))
         lines.append(f"  {action.zone}: {conditions} ({action.text.en})")
     retrieves = dict.fromkeys(retrieve for needs in rule.needs for retrieve in needs.retrieves)
     lines += [f"  looks at: {_asked(retrieve)}" for retrieve in retrieves]
     return [*lines, f"  autoResolve: {rule.auto_resolve or 'never'}", ""]
+
+
+def _condition(condition: Condition) -> str:
+    if condition.used is None:
+        return condition.define
+    return f"{condition.used.library.name or 'expression'}.{condition.define}"
 
 
 def _asked(retrieve: cql.Retrieve) -> str:

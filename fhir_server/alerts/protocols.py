@@ -226,15 +226,15 @@ class Judging:
         """The finding, None for none, or why it cannot be said."""
         id = str(observation.get("id"))
         if id not in self._verdicts:
-            self._verdicts[id] = self._evaluated(moment)
+            self._verdicts[id] = self._evaluated(moment, observation)
         return self._verdicts[id]
 
-    def _evaluated(self, moment: int) -> Found | Text | None:
+    def _evaluated(self, moment: int, observation: Resource) -> Found | Text | None:
         self._left -= self._evidence.size(moment)
         try:
             if self._left < 0:
                 raise TooMuch("too many readings came at once")
-            return self._evidence.judge(self._rule, moment, self._now(moment))
+            return self._evidence.judge(self._rule, observation, moment, self._now(moment))
         except cql.EvaluationError as error:
             self._left -= MOST_WORK // MOST_FAILURES
             return Text(str(error), str(error))
@@ -268,7 +268,7 @@ class Judging:
         basis = Basis(
             rule.definition,
             tuple(used.reference for used in rule.libraries),
-            tuple(dict.fromkeys(c.define for c in action.conditions if c.used.reference)),
+            tuple(dict.fromkeys(c.define for c in action.conditions if c.used and c.used.reference)),
             self._value_sets(),
             now,
             tuple(map(_reference, self._evidence.others)),

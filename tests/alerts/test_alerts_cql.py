@@ -249,6 +249,24 @@ class TestZones:
         (explained,) = explanations(ward.flag())
         assert explained["library"] == [{"reference": "Library/oxygen/_history/1"}]
 
+    @pytest.mark.parametrize(
+        ("expression", "zone"),
+        [
+            ("value.ofType(Quantity) < 90 '%'", "yellow"),
+            ("iif(value.ofType(Quantity).value < 89, 'red', 'yellow')", "red"),
+            ("%patient.birthDate.exists() and value.ofType(Quantity).value < 90", None),
+            ("value.ofType(Quantity).value < 80", None),
+            ("category", None),
+        ],
+    )
+    def test_a_condition_may_be_fhirpath_over_the_reading(self, ward, expression, zone):
+        ward.put(definition(action(condition(expression, "text/fhirpath"), title="Lavt"), library=None))
+        ward.read(SPO2, 88, "2026-11-20")
+        assert ward.zones() == ([zone] if zone else [])
+        for day in range(21, 24):
+            ward.read(SPO2, 97, f"2026-11-{day}")
+        assert ward.zones() == (["red"] if zone == "red" else [])
+
 
 class TestWhomItJudges:
     def test_an_eca_rule_is_for_everybody_with_such_readings(self, ward):
@@ -524,6 +542,12 @@ class TestWhatCannotBeJudged:
         ward.read(SPO2, 81, "2026-11-21")
         assert "Kan ikke bedømmes: Lavt oksygen" in self.said(ward)
 
+    def test_fhirpath_that_fails(self, ward):
+        expression = "(1 | 2).single() = 1"
+        ward.put(definition(action(condition(expression, "text/fhirpath"), title="Lavt"), library=None))
+        ward.read(SPO2, 80, "2026-11-20")
+        assert "Kan ikke bedømmes: Lavt" in self.said(ward)
+
     def test_a_rule_that_runs_away_is_stopped(self, ward):
         one_rule(ward, UNFIT)
         ward.read(SPO2, 80, "2026-11-20")
@@ -727,6 +751,7 @@ class TestUpload:
                 "condition[0].expression.expression",
                 "1:7",
             ),
+            (action(condition("value.", "text/fhirpath")), "condition[0].expression.expression", "syntax"),
             (action(condition("x", "text/x-other")), "condition[0].expression.language", "text/x-other"),
             (
                 action({"kind": "start", "expression": {"language": "text/cql", "expression": "Low"}}),

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from fhir_server.resource_json import encode
+from tests.alerts.cql_build import LOW, URL, definition, library
 from tests.promises.conftest import Pair
 from tests.promises.serving import Client
 from tests.rules.build import SPO2, care_plan, observation, target
@@ -211,3 +212,25 @@ def test_pages_are_a_snapshot_whichever_server_gives_the_next(pair: Pair, patien
         assert not {f"{patient}-{n:02}" for n in range(40)} - set(ids), sort
         assert [id for id, times in Counter(ids).items() if times > 1] == [], sort
         assert len(ids) == start, sort
+
+
+def test_a_rule_in_cql_that_is_changed_at_one_server_judges_at_the_other(pair: Pair, patient: str) -> None:
+    one, other = pair.clients()
+    name = f"Rule{patient}"
+    text = LOW.replace("library Oxygen", f"library {name}")
+    put(one, library(text, name, name))
+    rule = definition(id=name, library=[f"{URL}/Library/{name}"])
+    assert put(one, rule)[0] == 201
+
+    def active(client: Client) -> int:
+        return len(found(client, f"Flag?patient={patient}&status=active"))
+
+    read(other, patient, 92, "2026-11-20T10:00:00Z")
+    assert active(one) == 0
+    put(one, library(text.replace("90", "93"), name, name))
+    read(other, patient, 92, "2026-11-20T11:00:00Z")
+    assert active(one) == active(other) == 1
+    put(other, {**rule, "status": "retired"})
+    before = found(one, f"Flag?patient={patient}")
+    read(one, patient, 80, "2026-11-20T12:00:00Z")
+    assert found(one, f"Flag?patient={patient}") == before
