@@ -103,7 +103,7 @@ class Expressions:
         """A name for what would be the same in each round of the innermost loop: computed when it is first
         needed, and so never if no round comes to it; None for what does change."""
         names = self.dependencies.of(node)
-        if UNNAMED in names:
+        if UNNAMED in names or (node.op == "As" and node.operands[0].op == "Null"):
             return None
         loops = self.out.loops
         needed = [self.out.bound.get(self.locals[name]) for name in names]

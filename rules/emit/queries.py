@@ -10,6 +10,7 @@ from typing import Any, Final
 from rules.emit.comparisons import Comparisons
 from rules.emit.dates import Dates, Limit, limits
 from rules.emit.expressions import is_data
+from rules.emit.invariants import UNNAMED
 from rules.emit.retrieve import Retrieve
 from rules.emit.source import Function, Loop
 from rules.model import values as fhir
@@ -143,13 +144,23 @@ class Queries(Comparisons):
         self.locals[alias] = item
         if self._holds_resources(source):
             self.never_null.add(item)
-        with self.out.loop(item, over), self.out.block(f"if {self.expression(condition)}:"):
-            self.out.add(f"{found} = True")
-            self.out.add("break")
+        first = self.out.loops[0] if self._is_the_same(source) else None
+        with self.out.loop(item, over, first, late=True):
+            condition_text = self.expression(condition)
+            with self.out.block(f"if {condition_text}:"):
+                self.out.add(f"{found} = True")
+                self.out.add("break")
         if outer is not None:
             self.locals[alias] = outer
         with self.out.block(f"if {found}:" if negated else f"if not {found}:"):
             self.out.add("continue")
+
+    def _is_the_same(self, source: Typed) -> bool:
+        """Whether a list does not change in the loops that are open."""
+        names = self.dependencies.of(source)
+        if UNNAMED in names or not isinstance(source.type, ListOf):
+            return False
+        return not any(self.out.bound.get(self.locals[name]) in self.out.loops for name in names)
 
     def _collected(self, clauses: QueryClauses, sources: list[str], result: str) -> None:
         if _keeps_all(clauses):

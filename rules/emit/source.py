@@ -52,9 +52,9 @@ class Module:
 class Loop:
     """A loop being written over a list: the lines of its head and of the end of what its body begins with.
 
-    `first` is the outermost of the loops of its query, over lists that are there before it begins; `beside`
-    has names of what is taken from other lists in each round, `known` those of values that were lifted to
-    where the body begins.
+    `first` is the outermost of the loops around it in all of which its list is the same, there before `first`
+    begins or else, `late`, at its own head. `beside` has names of what is taken from other lists in each
+    round, `known` those of values that were lifted to where the body begins.
     """
 
     item: str
@@ -63,6 +63,7 @@ class Loop:
     head: int
     depth: int
     body: int = 0
+    late: bool = False
     beside: dict[str, str] = field(default_factory=dict)
     known: dict[Hashable, str] = field(default_factory=dict)
 
@@ -83,13 +84,13 @@ class Function:
         self._held: list[dict[str, str]] = [{}]  # names of values, by their text, for each block that is open
 
     @contextmanager
-    def loop(self, item: str, over: str, first: Loop | None = None) -> Iterator[Loop]:
-        """A loop over a list; see Loop for `first`."""
+    def loop(self, item: str, over: str, first: Loop | None = None, *, late: bool = False) -> Iterator[Loop]:
+        """A loop over a list; see Loop for `first` and `late`."""
         outer = self.known
         if not self.loops:
             self.known = {}
         with self.block(f"for {item} in {over}:"):
-            opened = Loop(item, over, first, len(self.lines) - 1, self.depth, len(self.lines))
+            opened = Loop(item, over, first, len(self.lines) - 1, self.depth, len(self.lines), late)
             self.bound[item] = opened
             self.loops.append(opened)
             self._open.append(opened)
@@ -141,7 +142,12 @@ class Function:
         """A name for what stands in another list at the place of the item of an inner loop."""
         assert loop.first is not None
         kept = self.fresh("m")
-        self.insert(loop.first.head, loop.first.depth - 1, f"{kept} = {values}")
+        if loop.late:
+            self.insert(loop.first.head, loop.first.depth - 1, f"{kept} = UNSET")
+            self.insert(loop.head, loop.depth - 1, f"if {kept} is UNSET:")
+            self.insert(loop.head, loop.depth, f"{kept} = {values}")
+        else:
+            self.insert(loop.first.head, loop.first.depth - 1, f"{kept} = {values}")
         loop.beside[name] = kept
         items, over = (
             ", ".join(names) for names in ((loop.item, *loop.beside), (loop.over, *loop.beside.values()))

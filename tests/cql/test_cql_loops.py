@@ -35,6 +35,9 @@ define Pairs: from [Observation] A, [Observation] B
 define Exists: exists (from [Observation] A, [Observation] B
   where (A.value as FHIR.Quantity) - (B.value as FHIR.Quantity) >= 2 'kg'
     and (A.effective as FHIR.dateTime) on or before (B.effective as FHIR.dateTime) - 1 day)
+define With: exists ([Observation] A with [Observation] B
+  such that (A.value as FHIR.Quantity) - (B.value as FHIR.Quantity) >= 2 'kg'
+    and (A.effective as FHIR.dateTime) on or before (B.effective as FHIR.dateTime) - 1 day)
 define Recent: [Observation] O
   where (O.effective as FHIR.dateTime) in Interval[Now() - 3 days, Now()] return all O.id.value
 define Low: [Observation] O where (O.value as FHIR.Quantity) < 2 'kg' return all O.id.value
@@ -112,7 +115,7 @@ def _reference(name: str, data: list[dict[str, Any]], now: DateTime) -> Any:
     begin = calendar.subtract(now, DAYS)
     if name == "Pairs":
         return list(_pairs(data))
-    if name == "Exists":
+    if name in ("Exists", "With"):
         return _exists(data)
     if name == "Recent":
         return [o["id"] for o in data if relations.in_(_time(o), Interval(begin, now))]
@@ -121,7 +124,7 @@ def _reference(name: str, data: list[dict[str, Any]], now: DateTime) -> Any:
     return [o["id"] for o in data if comparison.greater_ordered(_time(o), begin)]
 
 
-@pytest.mark.parametrize("name", ["Pairs", "Exists", "Recent", "Low", "Late"])
+@pytest.mark.parametrize("name", ["Pairs", "Exists", "With", "Recent", "Low", "Late"])
 @settings(max_examples=60, deadline=None)
 @given(data=_observations())
 def test_a_loop_gives_what_the_operators_give(name: str, data: list[dict[str, Any]]) -> None:
@@ -162,6 +165,11 @@ def test_what_is_lifted_out_knows_the_rounds_of_the_loops_that_it_depends_on() -
     assert value("from ({1, 2}) X, ({1, 2}) Y where Y + 1 = X + 0 + X return all {Y + 1, X}") == [[2, 1]]
     assert value("({1, 2, 3}) X aggregate R starting 0: R + (X * 2) + (R * 0)") == 12
     assert value("({1, 2}) X with ({2, 3}) Y such that X + 1 = Y + 0 return all X") == [1, 2]
+    assert value(
+        "({1, 2}) X with ({2, 3}) Y such that Y > X + 1 without ({3}) Z such that Z = X + 1 return X"
+    ) == [1]
+    related = "({1, 2}) X return all (({5, 6}) Y with ({3, 4}) Z such that Y - Z = X return all Y)"
+    assert value(related) == [[5], [5, 6]]
     nested = "({1, 2}) X return all First(({3, 4}) Y sort by ($this * X) desc)"
     assert value(nested) == [4, 4]
 
