@@ -134,9 +134,11 @@ def count(e: Emitter, node: n.Call, scope: Scope) -> Value:
 def _countable(e: Emitter, source: n.Expression, scope: Scope) -> str | None:
     """The number of items as an expression, where nothing has to be walked."""
     place = e.place(source, scope)
-    if place is not None and place[1].repeats and len(place[1].alternatives) == 1:
+    if place is not None and not place[1].repeats and not e.plain:
+        return f"int({_presence(e, source, scope)})"
+    if place is not None and len(place[1].alternatives) == 1:
         key, type = place[1].alternatives[0]
-        if not types.is_primitive(type):
+        if place[1].repeats and not types.is_primitive(type):
             return f"len({place[0].text}.get({key!r}) or ())"
     if isinstance(source, n.Call) and source.name == "children" and source.source is None:
         this = scope.this
@@ -200,10 +202,10 @@ def _counted(e: Emitter, source: n.Expression, body: n.Expression, scope: Scope,
 
 
 def _stepping(e: Emitter, body: _Body) -> None:
-    """Functions inside of functions could go on for ever: the third level and those below it are counted."""
+    """Functions inside of functions could go on for ever: all but the outermost are counted."""
     e.nested += 1
     at = len(e.out.lines)
-    if e.nested > 2:
+    if e.nested > 1:
         e.add("c.step()")
     before = len(e.out.lines)
     body()
@@ -267,10 +269,13 @@ def repeat(e: Emitter, node: n.Call, scope: Scope, sink: Sink) -> None:
     item = e.fresh("x")
     with e.loop(f"for {item} in {found}:"):
         inner = scope.inner(Item(item, types.ANY))
-        _stepping(
-            e,
-            lambda: e.walk(node.arguments[0], inner, lambda child: e.add(f"{found}.add({e.box(child)})")),
-        )
+
+        def keep(child: Item) -> None:
+            if e.nested > 1:
+                e.add("c.step(20)")  # to compare an item with all that were found takes its time
+            e.add(f"{found}.add({e.box(child)})")
+
+        _stepping(e, lambda: e.walk(node.arguments[0], inner, keep))
     e.each(Gathered(f"{found}.found", Item(found, types.ANY, many=True)), sink)
 
 

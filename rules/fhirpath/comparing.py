@@ -286,13 +286,15 @@ def among(value: Any, items: list[Any]) -> bool | None:
 class Repeated:
     """The items of repeat(): to be walked once, growing meanwhile; an item equal to another comes once."""
 
-    __slots__ = ("found", "seen", "start")
+    __slots__ = ("found", "length", "seen", "start")
     MOST: Final = 100_000
+    LONGEST: Final = 10_000_000
 
     def __init__(self, start: list[Any]) -> None:
         self.start = start
         self.found: list[Any] = []
         self.seen = Seen()
+        self.length = 0  # of all strings together
 
     def __iter__(self) -> Any:
         yield from self.start
@@ -302,5 +304,7 @@ class Repeated:
         """Raises EvaluationError where there are too many."""
         if self.seen.add(_value(item, plain)):
             self.found.append(item)
-            if len(self.found) > self.MOST:
-                raise EvaluationError(f"repeat() finds more than {self.MOST} items")
+            if item.__class__ is str:
+                self.length += len(item)
+            if len(self.found) > self.MOST or self.length > self.LONGEST:
+                raise EvaluationError("repeat() finds too many items")

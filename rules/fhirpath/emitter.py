@@ -67,6 +67,7 @@ class Emitter(Paths):
         return self._walk(node, scope, sink)
 
     def _walk(self, node: n.Expression, scope: Scope, sink: Sink) -> None:
+        self.out.line = node.at.line
         match node:
             case n.Name():
                 return self._name(node, scope, sink)
@@ -267,6 +268,7 @@ class Emitter(Paths):
         return self._operand(node, scope, render or self.system)
 
     def _direct(self, node: n.Expression, scope: Scope) -> Value | None:
+        self.out.line = node.at.line
         match node:
             case n.Literal() | n.QuantityLiteral():
                 return terms.literal(self, node)
@@ -339,6 +341,10 @@ class Emitter(Paths):
         if not sites:
             del out.lines[at:]
             return Value("None", EMPTY)
+        if not many and len(sites) == 1 and sites[0].at == at + 1 == len(out.lines) - 1:
+            del out.lines[at:]  # nothing stands between the beginning and the one site
+            there = sites[0].item.type.startswith("System.")  # else it may not convert
+            return Value(sites[0].text, sites[0].type, null=not there)
         for site in sites:
             site.write(f"{name}.append({{}})" if many else f"{name} = {{}}")
         begin = _Site(out, at, "", "", sites[0].item)
@@ -405,10 +411,22 @@ def negated(test: str) -> str:
     """The test's opposite."""
     if test in ("True", "False"):
         return "False" if test == "True" else "True"
-    if test.startswith("(") and test.endswith(")") and test.count("(") == 1:
-        test = test[1:-1]
-    if test.startswith("bool(") and test.count("(") == test.count(")") == test[5:].count(")"):
-        return f"not {test[5:-1]}"
+    test = _unwrapped(test, "(")
+    inside = _unwrapped(test, "bool(")
+    if inside != test:
+        return f"not {inside}"
     if test.endswith(" is not None") and test.count(" ") == 3:
         return test.replace(" is not None", " is None")
     return f"not {test}" if test.isidentifier() else f"not ({test})"
+
+
+def _unwrapped(text: str, opening: str) -> str:
+    """The text without `opening` and the parenthesis that closes it, where these are around all of it."""
+    while text.startswith(opening) and text.endswith(")") and "'" not in text and '"' not in text:
+        depth = 0
+        for at, sign in enumerate(text):
+            depth += (sign == "(") - (sign == ")")
+            if depth == 0 and sign == ")" and at < len(text) - 1:
+                return text
+        text = text[len(opening) : -1]
+    return text

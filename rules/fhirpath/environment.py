@@ -11,13 +11,13 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
-from rules.fhirpath.elements import Element, resource
+from rules.fhirpath.elements import Element, descendants, resource
 from rules.runtime.context import Context
 from rules.runtime.errors import EvaluationError
 from rules.runtime.temporal import DateTime, parse_datetime
 from rules.runtime.units import TextUnits, Units
 
-_MOST_STEPS: Final = 10_000_000
+_MOST_STEPS: Final = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,9 @@ class Environment:
     subsumes: Callable[[dict[str, Any], dict[str, Any]], bool | None] | None = None
     trace: Callable[[str, list[Any]], None] | None = None
 
+    def __post_init__(self) -> None:
+        _moment(self.now)  # ValueError now rather than later
+
     @cached_property
     def context(self) -> Context:
         """What the operators of rules.runtime read."""
@@ -66,7 +69,7 @@ NOTHING: Final = Environment()
 class State:
     """One evaluation: its environment, its variables, and how much it may still do."""
 
-    __slots__ = ("environment", "focus", "left", "resource", "root", "variables")
+    __slots__ = ("below", "environment", "focus", "left", "resource", "root", "variables")
 
     def __init__(self, focus: Any, environment: Environment, variables: Mapping[str, Any]) -> None:
         self.focus = focus
@@ -75,12 +78,19 @@ class State:
         self.resource = variables.get("resource", focus)
         self.root = variables.get("rootResource", self.resource)
         self.left = _MOST_STEPS
+        self.below: list[Any] | None = None
 
-    def step(self) -> None:
-        """Counts a round of a loop inside of loops. Raises EvaluationError when they are too many."""
-        self.left -= 1
+    def step(self, rounds: int = 1) -> None:
+        """Counts rounds of a loop inside of loops. Raises EvaluationError when they are too many."""
+        self.left -= rounds
         if self.left < 0:
             raise EvaluationError(f"the evaluation takes more than {_MOST_STEPS} steps")
+
+    def descendants(self, type: str) -> list[Any]:
+        """Those of %resource, which invariants ask for again and again."""
+        if self.below is None:
+            self.below = descendants(Element(self.resource, type))
+        return self.below
 
     def variable(self, name: str) -> list[Any]:
         """The items of a variable. Raises EvaluationError where it is not given."""

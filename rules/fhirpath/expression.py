@@ -62,11 +62,18 @@ class Expression:
 
     @cached_property
     def _typed(self) -> _Evaluate:
-        return self._compiled("typed")[1]
+        return self._later("typed")
 
     @cached_property
     def _holds(self) -> _Evaluate:
-        return self._compiled("holds")[1]
+        return self._later("holds")
+
+    def _later(self, form: str) -> _Evaluate:
+        """Another form of what has been compiled once: it could only turn out to be too large."""
+        try:
+            return self._compiled(form)[1]
+        except CompileError as error:
+            raise EvaluationError(str(error)) from None
 
     def _run(
         self, evaluate: _Evaluate, focus: Any, environment: Environment | None, variables: dict[str, Any]
@@ -117,6 +124,7 @@ def _typed_form(e: Emitter, tree: Any) -> None:
 
 
 def _holds_form(e: Emitter, tree: Any) -> None:
+    e.strict = False  # a single item of any type is true here
     e.add(f"return {e.boolean(tree, e.scope()).text}")
 
 

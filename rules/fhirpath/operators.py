@@ -187,9 +187,9 @@ def _lazily(
 
 def _and(e: Emitter, node: n.Operation, scope: Scope) -> Value:
     def join(left: Value, right: Value) -> tuple[str, bool]:
-        if left.null or right.null:
+        if left.null:
             return f"{e.bind(logic.and_)}({left.text}, {right.text})", True
-        return f"({left.text} and {right.text})", False
+        return f"({left.text} and {right.text})", right.null
 
     return _lazily(e, node, scope, "False", join)
 
@@ -198,18 +198,18 @@ def _or(e: Emitter, node: n.Operation, scope: Scope) -> Value:
     def join(left: Value, right: Value) -> tuple[str, bool]:
         if left.text == "False":
             return right.text, right.null
-        if left.null or right.null:
+        if left.null:
             return f"{e.bind(logic.or_)}({left.text}, {right.text})", True
-        return f"({left.text} or {right.text})", False
+        return f"({left.text} or {right.text})", right.null
 
     return _lazily(e, node, scope, "True", join)
 
 
 def _implies(e: Emitter, node: n.Operation, scope: Scope) -> Value:
     def join(left: Value, right: Value) -> tuple[str, bool]:
-        if left.null or right.null:
+        if left.null:
             return f"{e.bind(logic.implies)}({left.text}, {right.text})", True
-        return f"(not {left.text} or {right.text})", False
+        return f"(not {left.text} or {right.text})", right.null
 
     return _lazily(e, node, scope, "False", join)
 

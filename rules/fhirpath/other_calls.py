@@ -147,7 +147,10 @@ def _tree(name: str, function: Callable[[Any], Any]) -> None:
     def emit(e: Emitter, node: n.Call, scope: Scope, sink: Sink) -> None:
         def below(item: Item) -> None:
             child = e.fresh("x")
-            with e.loop(f"for {child} in {e.bind(function)}({e.box(item)}):"):
+            found = f"{e.bind(function)}({e.box(item)})"
+            if name == "descendants" and item.text == "c.resource":
+                found = f"c.descendants({item.type!r})"
+            with e.loop(f"for {child} in {found}:"):
                 sink(Item(child, types.ANY, many=True))
 
         e.walk(e.source(node), scope, below)
@@ -203,9 +206,9 @@ def extension(e: Emitter, node: n.Call, scope: Scope, sink: Sink) -> None:
 def _has_value(e: Emitter, item: Item) -> str:
     if item.type == types.ANY:
         return f"{e.bind(elements.has_value)}({item.text})"
-    if not types.is_primitive(item.type):
-        return "False"
-    return f"{item.text} is not None"
+    if item.type.startswith("System."):
+        return "True"
+    return f"{item.text} is not None" if types.is_primitive(item.type) else "False"
 
 
 @value("hasValue")
@@ -218,6 +221,9 @@ def has_value(e: Emitter, node: n.Call, scope: Scope) -> Value:
         if not types.is_primitive(type):
             return Value("False", types.BOOLEAN, null=False)
         return Value(f"({place[0].text}.get({key!r}) is not None)", types.BOOLEAN, null=False)
+    if isinstance(source, n.Name) and source.name == "$this" and scope.this.collected is None:
+        test = _has_value(e, scope.this)
+        return Value(test if test.isidentifier() else f"({test})", types.BOOLEAN, null=False)
     found = e.operand(source, scope, lambda item: (_has_value(e, item), types.BOOLEAN))
     if found.type == EMPTY:
         return Value("False", types.BOOLEAN, null=False)

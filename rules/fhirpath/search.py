@@ -6,6 +6,7 @@ extensions counts as absent, `resolve() is T` goes by what a reference says, and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +21,7 @@ from rules.fhirpath.writer import Item
 from rules.language import nodes as n
 from rules.language.errors import CompileError, Diagnostic
 
-_STATE = State({}, NOTHING, {})
+_STATE = re.compile(r"\bc\b")
 _PATH_CALLS = frozenset(("where", "first", "last", "tail", "extension", "ofType", "as", "single"))
 
 
@@ -140,8 +141,13 @@ def _emitted(node: n.Expression, type: str, root: str | None, kind: tuple[Any, .
     emitter.walk(node, emitter.scope(), keep)
     emitter.add("return out")
     emitter.functions.append(function)
-    emitter.module.namespace["c"] = _STATE
+    if any(_STATE.search(text) for text, _ in function.lines):
+        function.lines.insert(1, (f"    c = {emitter.bind(_fresh_state)}()", 1))
     return emitter
+
+
+def _fresh_state() -> State:
+    return State({}, NOTHING, {})
 
 
 def _is_path(node: n.Expression) -> bool:

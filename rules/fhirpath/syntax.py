@@ -76,6 +76,13 @@ class _Parser(Expressions):
         self.take_mark("}")
         return n.ListSelector(at, None, ())
 
+    def _name(self, at: n.At) -> n.Expression:
+        quoted = self.token.kind == "name"
+        found = super()._name(at)
+        if quoted and isinstance(found, n.Name) and found.name[:1] in ("$", "%"):  # no variable: an element
+            return n.Member(at, n.Name(at, "$this"), found.name)
+        return found
+
     def take_reference(self) -> str:
         if self.token.kind == "word" and self.token.text in _RESERVED:
             self.fail("a name (keywords stand in backticks)")

@@ -140,11 +140,29 @@ def test_type(e: Emitter, operand: n.Expression, wanted: str | None, scope: Scop
         def render(item: Item) -> tuple[str, str]:
             return points_to(e, item, wanted), types.BOOLEAN
     else:
+        if (found := _choice_is(e, operand, wanted, scope)) is not None:
+            return found
 
         def render(item: Item) -> tuple[str, str]:
             return e.is_type(item, wanted).text, types.BOOLEAN
 
     return e.value(operand, scope, render)
+
+
+def _choice_is(e: Emitter, operand: n.Expression, wanted: str, scope: Scope) -> Value | None:
+    """Whether a choice element is of the type, by the property that is there."""
+    place = e.place(operand, scope)
+    if place is None or len(place[1].alternatives) < 2 or place[1].repeats or e.plain:
+        return None
+    properties: dict[bool, set[str]] = {True: set(), False: set()}
+    for key, type in place[1].alternatives:
+        fits = wanted == "System.Any" or types.is_a(type, wanted)
+        properties[fits] |= {key, "_" + key} if types.is_primitive(type) else {key}
+    names = {fits: e.module.constant(f"frozenset({sorted(keys)!r})") for fits, keys in properties.items()}
+    text = place[0].text
+    found = f"True if not {names[True]}.isdisjoint({text}) else "
+    found += f"None if {names[False]}.isdisjoint({text}) else False"
+    return Value(f"({found})", types.BOOLEAN)
 
 
 def points_to(e: Emitter, item: Item, wanted: str) -> str:
