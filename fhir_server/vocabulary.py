@@ -48,14 +48,16 @@ async def load(store: Store, start: Iterable[Resource] = (), wants: Iterable[Wan
         return filled
 
 
-def load_in(tx: Transaction, start: Iterable[Resource] = (), wants: Iterable[Want] = ()) -> Library:
-    """As `load`, inside a transaction."""
+def load_with(
+    find: Callable[[Query], Iterable[Version]], start: Iterable[Resource] = (), wants: Iterable[Want] = ()
+) -> Library:
+    """As `load`, where searches are answered at once: inside a transaction `find` is its `search`."""
     filled = library()
     steps = asking(start, wants, filled)
     try:
         query = next(steps)
         while True:
-            query = steps.send(tx.search(query))
+            query = steps.send(find(query))
     except StopIteration:
         return filled
 
@@ -72,7 +74,7 @@ async def members_of(store: Store, canonical: str) -> Members | None:
 def members_in(tx: Transaction, canonical: str) -> Members | None:
     """As `members_of`, inside a transaction."""
     url, version = split(canonical)
-    return _members(load_in(tx, wants=[("ValueSet", url)]), url, version)
+    return _members(load_with(tx.search, wants=[("ValueSet", url)]), url, version)
 
 
 def _members(filled: Library, url: str, version: str | None) -> Members | None:

@@ -181,13 +181,17 @@ class _Compiler:
     def _read(self, resource: Resource) -> Members:
         """Of an expansion that somebody else made."""
         codes: dict[str, set[str]] = {}
-        waiting = list(resource.get("expansion", {}).get("contains", []))
+        expansion = resource.get("expansion", {})
+        waiting, listed = list(expansion.get("contains", [])), 0
         while waiting:
             item = waiting.pop()
+            listed += 1
             if item.get("code") and not item.get("abstract"):
                 codes.setdefault(item.get("system", ""), set()).add(item["code"])
             waiting += item.get("contains", [])
-        return Members({system: frozenset(had) for system, had in codes.items()})
+        total = expansion.get("total", 0)
+        unsure = frozenset({"*"} if isinstance(total, int) and total > listed else ())
+        return Members({system: frozenset(had) for system, had in codes.items()}, unsure=unsure)
 
 
 def _of_units(part: Resource) -> Members:

@@ -1,4 +1,4 @@
-"""The codes of stored ValueSets, as far as the ValueSet itself lists them.
+"""The codes of stored ValueSets: those that the ValueSet lists, or that its definition comes to.
 
 https://hl7.org/fhir/R4/valueset.html
 """
@@ -10,8 +10,11 @@ from typing import Any
 
 from fhir_server.alerts.libraries import MOST_VERSIONS, NEWEST, Find, Resource, Unusable, best, stored
 from fhir_server.search.query import Match, Query, Test
+from fhir_server.vocabulary import load_with
 from rules import cql
 from rules.values import Code, ValueSet
+from terminology.findings import TerminologyError
+from terminology.members import members
 
 MOST_CODES = 50_000
 
@@ -53,11 +56,36 @@ class ValueSets:
         if found.get("status") == "retired":
             return Unusable(f"{name} is retired")
         try:
-            codes = tuple(codes_of(found))
+            codes = tuple(self._codes(found))
         except Unusable as problem:
             return Unusable(f"{name} {problem}")
         number = (found.get("meta") or {}).get("versionId")
         return f"ValueSet/{found.get('id')}" + (f"/_history/{number}" if number else ""), codes
+
+    def _codes(self, value_set: Resource) -> list[Code]:
+        try:
+            return codes_of(value_set)
+        except Unusable:
+            codes = _defined(value_set, self._find)
+        if len(codes) > MOST_CODES:
+            raise Unusable(f"has more than {MOST_CODES} codes")
+        return codes
+
+
+def _defined(value_set: Resource, find: Find) -> list[Code]:
+    """The codes that the definition comes to, with the code systems and value sets that are stored."""
+    try:
+        inside = members(value_set, load_with(find, [value_set]))
+    except TerminologyError as error:
+        raise Unusable(f"cannot be expanded: {error.finding.text}") from None
+    unclear = inside.unsure | inside.rules.keys()
+    if unclear:
+        names = (
+            ", ".join(sorted(unclear - {"*"}))
+            or "another value set, or the rest of an expansion that is not complete"
+        )
+        raise Unusable(f"needs what is not on this server: {names}")
+    return [Code(code, system) for system, code in sorted(inside.pairs())]
 
 
 def codes_of(value_set: Resource) -> list[Code]:
@@ -90,6 +118,6 @@ def _contained(listed: Iterable[dict[str, Any]]) -> Iterator[Code]:
 def _composed(parts: Iterable[dict[str, Any]]) -> Iterator[Code]:
     for part in parts:
         if "filter" in part or "valueSet" in part or "concept" not in part:
-            raise Unusable("is not a plain list of codes, and has no expansion: store it expanded")
+            raise Unusable("is not a plain list of codes, and has no expansion")
         for concept in part["concept"]:
             yield Code(concept.get("code"), part.get("system"))

@@ -50,7 +50,7 @@ class Head:
 # What is asked of a patient at every reading, and must not cost a search each time.
 STAMPED = ("Patient", "CarePlan", "Goal", "Flag")
 # What rules are made of besides: of no patient, and asked for together with the above.
-DEFINING = ("Library", "PlanDefinition", "ValueSet")
+DEFINING = ("Library", "PlanDefinition", "ValueSet", "CodeSystem")
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,6 +204,36 @@ class TestZones:
         ward.read(SPO2, 84, "2026-11-22")
         assert ward.zones() == ["red"]
 
+    def test_a_value_set_may_be_a_part_of_a_code_system(self, ward):
+        below = {
+            "system": "http://snomed.info/sct",
+            "filter": [{"property": "concept", "op": "is-a", "value": "1"}],
+        }
+        ward.put(value_set(compose={"include": [below]}))
+        ward.put(library(ZONES))
+        ward.put(definition(action("Zone", title="Oksygen")))
+        ward.put(
+            {
+                "resourceType": "Condition",
+                "id": "c",
+                "subject": {"reference": "Patient/p"},
+                "code": {"coding": [{"system": "http://snomed.info/sct", "code": COPD}]},
+            }
+        )
+        system = {
+            "resourceType": "CodeSystem",
+            "id": "sct",
+            "url": "http://snomed.info/sct",
+            "status": "active",
+            "content": "complete",
+        }
+        ward.put(system | {"concept": [{"code": "1"}, {"code": COPD}]})
+        ward.read(SPO2, 88, "2026-11-20")
+        assert ward.zones() == []
+        ward.put(system | {"concept": [{"code": "1", "concept": [{"code": COPD}]}]})
+        ward.read(SPO2, 88, "2026-11-21")
+        assert ward.zones() == ["yellow"]
+
     @pytest.mark.parametrize(
         ("priority", "zone"), [("stat", "red"), ("asap", "red"), ("urgent", "yellow"), ("routine", "yellow")]
     )
@@ -519,7 +549,7 @@ class TestWhatCannotBeJudged:
         [
             (None, "is not on this server"),
             (value_set(COPD, status="retired"), "is retired"),
-            (value_set(compose={"include": [{"system": "http://snomed.info/sct"}]}), "not a plain list"),
+            (value_set(compose={"include": [{"system": "http://snomed.info/sct"}]}), "needs what is not"),
             (value_set(expansion={"timestamp": "2026-11-21", "total": 2}), "not complete"),
         ],
     )

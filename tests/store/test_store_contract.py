@@ -412,21 +412,22 @@ def test_a_stamp_changes_with_what_rules_are_made_of(desk: Any, put_next: Callab
     def stamp(patient: str = "p1") -> tuple[int, ...]:
         return desk.transact(lambda tx: tx.stamp(patient))[4:]
 
-    assert stamp() == (0, 0, 0)
+    assert stamp() == (0, 0, 0, 0)
     library = desk.put("Library", "l1")
     desk.put("ActivityDefinition", "a1")
-    assert stamp("p1") == stamp("p2") == (library.seq, 0, 0)
+    assert stamp("p1") == stamp("p2") == (library.seq, 0, 0, 0)
     of_patient = desk.put("PlanDefinition", "d1", in_compartment("p2"))
-    assert stamp() == (library.seq, of_patient.seq, 0)
+    assert stamp() == (library.seq, of_patient.seq, 0, 0)
     codes = desk.put("ValueSet", "v1")
+    system = desk.put("CodeSystem", "c1")
     gone = desk.delete("Library", "l1")
-    assert stamp("p1") == stamp("nobody") == (gone.seq, of_patient.seq, codes.seq)
+    assert stamp("p1") == stamp("nobody") == (gone.seq, of_patient.seq, codes.seq, system.seq)
 
     def in_one_work(tx: Transaction) -> tuple[int, ...]:
         put_next(tx, "ValueSet", "v1")
         return tx.stamp("p1")[4:]
 
-    assert desk.transact(in_one_work) == stamp() == (gone.seq, of_patient.seq, gone.seq + 1)
+    assert desk.transact(in_one_work) == stamp() == (gone.seq, of_patient.seq, gone.seq + 1, system.seq)
 
     def undone(tx: Transaction) -> None:
         put_next(tx, "Library", "l2")
@@ -435,7 +436,7 @@ def test_a_stamp_changes_with_what_rules_are_made_of(desk: Any, put_next: Callab
 
     with pytest.raises(ValueError):
         desk.transact(undone)
-    assert stamp() == (gone.seq, of_patient.seq, gone.seq + 1)
+    assert stamp() == (gone.seq, of_patient.seq, gone.seq + 1, system.seq)
 
 
 def test_the_timeline_is_what_a_search_would_say(desk: Any, observation: Callable[..., Values]) -> None:
