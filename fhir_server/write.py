@@ -281,7 +281,7 @@ class _Unit:
     def check_definitions(self) -> None:
         """Raises FhirError("unprocessable") with every problem of the rules that were written."""
         errors = [
-            inside(FhirError("unprocessable", issues=issues), self._places[one.type, one.id])
+            inside(FhirError("unprocessable", issues=issues), self._places.get((one.type, one.id), ""))
             for one, issues in alerts.check_definitions(self._tx, self.written)
         ]
         if errors:
