@@ -84,7 +84,7 @@ def observation(**elements):
         ("ext-1", "Extension", {"url": "u", "valueString": "x", "extension": [{"url": "v"}]}, False),
         ("per-1", "Period", {"start": "2026-01", "end": "2026-02-01"}, True),
         ("per-1", "Period", {"start": "2026-03", "end": "2026-02-01"}, False),
-        ("per-1", "Period", {"start": "2026", "end": "2026-02-01"}, None),
+        ("per-1", "Period", {"start": "2026", "end": "2026-02-01"}, True),
         ("per-1", "Period", {"start": "2026-01-01T00:00:00+01:00", "end": "2025-12-31T23:30:00Z"}, True),
         ("qty-3", "Quantity", {"value": 1, "code": "mg"}, False),
         ("rng-2", "Range", {"low": {"value": Decimal("1.5")}, "high": {"value": 2}}, True),
