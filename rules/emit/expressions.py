@@ -109,7 +109,7 @@ class Expressions:
         needed = [self.out.bound.get(self.locals[name]) for name in names]
         level = max((loops.index(loop) for loop in needed if loop in loops), default=-1)
         if level == len(loops) - 1:
-            return self._remembered(node, loops[-1], needed)
+            return self._remembered(node, loops[-1], names)
         if level >= 0 and self.cannot_fail(node):
             with self.out.within(loops[: level + 1]):
                 return self._written(node)
@@ -125,10 +125,12 @@ class Expressions:
             self.out.assign(name, self._written(node))
         return name
 
-    def _remembered(self, node: Typed, loop: Loop, needed: list[Loop | None]) -> str | None:
+    def _remembered(self, node: Typed, loop: Loop, names: frozenset[str]) -> str | None:
         """In an inner loop, which goes over one list again and again: what depends on its item alone is
         computed once for each item."""
-        if loop.first is None or node.op not in _REMEMBERED or any(other is not loop for other in needed):
+        if loop.first is None or node.op not in _REMEMBERED:
+            return None
+        if any(self.locals[name] != loop.item for name in names):
             return None
         if self.cannot_fail(node):
             return None

@@ -7,10 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rules import cql
+from rules.emit.expressions import Expressions
 from rules.model.values import to_date_time, to_quantity
 from rules.runtime import calendar, comparison, quantities, relations, timing
 from rules.runtime.context import Context, evaluation
@@ -164,6 +165,7 @@ def test_what_is_lifted_out_knows_the_rounds_of_the_loops_that_it_depends_on() -
     assert value("from ({1, 2}) X, ({10, 20}) Y let s: X + 1 where s + X > 3 return all s + Y") == [13, 23]
     assert value("from ({1, 2}) X, ({1, 2}) Y where Y + 1 = X + 0 + X return all {Y + 1, X}") == [[2, 1]]
     assert value("({1, 2, 3}) X aggregate R starting 0: R + (X * 2) + (R * 0)") == 12
+    assert value("from ({1, 1}) X, ({1}) Y aggregate R starting 0: Y + R") == 2
     assert value("({1, 2}) X with ({2, 3}) Y such that X + 1 = Y + 0 return all X") == [1, 2]
     assert value(
         "({1, 2}) X with ({2, 3}) Y such that Y > X + 1 without ({3}) Z such that Z = X + 1 return X"
@@ -178,3 +180,84 @@ def test_messages_are_said_in_each_round() -> None:
     said: list[Any] = []
     value("({1, 2, 3}) X return all X + Message(1, true, 'c', 'Trace', 't')", message=said.append)
     assert len(said) == 3
+
+
+# Random queries in queries: the same without lifting anything
+
+_NUMBERS = st.sampled_from(["1", "2", "3", "null", "maximum Integer"])
+
+
+def _number(names: list[str], depth: int) -> st.SearchStrategy[str]:
+    """An Integer expression of the names; some overflow."""
+    leaves = st.sampled_from([*names, *names, "Two", "P", "1", "2"]) if names else _NUMBERS
+    if depth == 0:
+        return leaves
+    inner = _number(names, depth - 1)
+    return st.one_of(
+        leaves,
+        st.tuples(inner, st.sampled_from(["+", "-", "*"]), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
+        st.tuples(_condition(names, depth - 1), inner, inner).map(
+            lambda t: f"(if {t[0]} then {t[1]} else {t[2]})"
+        ),
+        _queries(names, depth - 1).map(lambda q: f"Sum({q})"),
+        _queries(names, depth - 1).map(lambda q: f"Last({q})"),
+    )
+
+
+def _condition(names: list[str], depth: int) -> st.SearchStrategy[str]:
+    number = _number(names, max(depth - 1, 0))
+    compared = st.tuples(number, st.sampled_from(["<", ">=", "=", "!="]), number).map(" ".join)
+    if depth == 0:
+        return compared
+    inner = _condition(names, depth - 1)
+    return st.one_of(
+        compared,
+        st.tuples(inner, st.sampled_from(["and", "or", "implies"]), inner).map(lambda t: f"({' '.join(t)})"),
+        _queries(names, depth - 1).map(lambda q: f"exists ({q})"),
+    )
+
+
+@st.composite
+def _queries(draw: st.DrawFn, names: list[str], depth: int) -> str:
+    """A query that gives Integers: of one or two sources, with let, with, where, aggregate, return or sort."""
+    own: list[str] = []
+    sources = []
+    for _ in range(draw(st.integers(1, 2))):
+        alias = f"X{len(names) + len(own)}"
+        own.append(alias)
+        items = draw(st.lists(_number(names, 0), min_size=1, max_size=3))
+        sources.append(f"({{{', '.join(items)}}}) {alias}")
+    known = [*names, *own]
+    text = f"from {', '.join(sources)}"
+    if draw(st.booleans()):
+        text += f" let L{len(known)}: {draw(_number(known, depth))}"
+        known.append(f"L{len(known)}")
+    if draw(st.integers(0, 3)) == 0:
+        word, alias = draw(st.sampled_from(["with", "without"])), f"W{len(known)}"
+        items = draw(st.lists(_number(names, 0), min_size=1, max_size=3))
+        such = draw(_condition([*known, alias], depth))
+        text += f" {word} ({{{', '.join(items)}}}) {alias} such that {such}"
+    if draw(st.booleans()):
+        text += f" where {draw(_condition(known, depth))}"
+    if draw(st.integers(0, 4)) == 0:
+        text += f" aggregate R{len(known)} starting 0: {draw(_number([*known, f'R{len(known)}'], depth))}"
+        return f"{{({text})}}"
+    text += f" return all {draw(_number(known, depth))}"
+    return f"({text} sort asc)" if draw(st.booleans()) else f"({text})"
+
+
+def _evaluated(text: str) -> Any:
+    library = cql.compile(f"parameter P Integer default 3\ndefine Two: 2\ndefine Q: {text}")
+    try:
+        return library.evaluate("Q", now=NOW, steps=100_000)
+    except cql.EvaluationError as error:
+        return str(error)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(_queries([], 2))
+def test_random_queries_give_the_same_without_lifting(text: str) -> None:
+    found = _evaluated(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Expressions, "_lifted_out", lambda self, node: None)
+        assert found == _evaluated(text)
