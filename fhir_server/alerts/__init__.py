@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from fhir_server.alerts.catalogue import BUGS
 from fhir_server.alerts.desk import Desk
 from fhir_server.alerts.libraries import Libraries
 from fhir_server.alerts.memory import Learned, Memory
 from fhir_server.alerts.observed import Written, changes_by_patient
 from fhir_server.alerts.people import person_acted
 from fhir_server.alerts.publishing import CHECKED, check, warm
-from fhir_server.alerts.watch import BUGS, report_failure, watch
+from fhir_server.alerts.watch import report_failure, watch
 from fhir_server.errors import Issue
 from fhir_server.store.base import Store, Transaction
 from rules import plans

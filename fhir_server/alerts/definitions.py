@@ -9,30 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
 from fhir_server.alerts.libraries import CQL, Libraries, Resource, Source, Unusable, Used
+from fhir_server.alerts.plan_definition import auto_resolve_of, code_filters, label_of, on_readings, period_of
 from fhir_server.alerts.value_sets import ValueSets
 from rules import cql, fhirpath
-from rules.plans import Coding, Text, instant
-from rules.plans.plan import TRANSLATION_URL, ZONE_URL
-from rules.plans.window import ZONE
+from rules.plans import Coding, Text
+from rules.plans.plan import ZONE_URL
 from rules.values import ValueSet
 
-AUTO_RESOLVE_URL: Final = "https://varde.dev/fhir/StructureDefinition/dho-auto-resolve"
 ECA_RULE: Final = "eca-rule"
 # R4 has text/cql alone; R4B and the guide "Using CQL with FHIR" tell a name from an expression.
 NAMES: Final = frozenset(("text/cql-identifier", "text/cql.identifier"))
 FHIRPATH: Final = "text/fhirpath"
 EXPRESSIONS: Final = frozenset(("text/cql-expression", "text/cql.expression"))
-_ON_READINGS: Final = frozenset(("data-added", "data-modified", "data-changed"))
 _ZONE_OF_PRIORITY: Final = {"stat": "red", "asap": "red"}
 _ZONE_TYPES: Final = frozenset(
     ("Boolean", "String", "Code", "Concept", "Any", "FHIR.boolean", "FHIR.string", "FHIR.code", "FHIR.Coding",
      "FHIR.CodeableConcept")
 )  # fmt: skip
-_AUTO_RESOLVE: Final = 3
 _HEADER: Final = (
     "using FHIR version '4.0.1'\ninclude FHIRHelpers version '4.0.1' called FHIRHelpers\n",
     'context Patient\ndefine "condition":\n',
@@ -150,7 +146,7 @@ class Reader:
             self._everybody,
             tuple(rules),
             tuple(self._flaws),
-            _label(resource, resource, Text(str(resource.get("id")), str(resource.get("id")))),
+            label_of(resource, resource, Text(str(resource.get("id")), str(resource.get("id")))),
         )
 
     def _flaw(self, expression: str, message: str, code: str = "business-rule") -> None:
@@ -190,9 +186,9 @@ class Reader:
     def _rule(self, action: dict[str, Any], where: str) -> CqlRule | None:
         branch = _Branch()
         self._whole = True
-        label = _label(action, self._resource, _label(self._resource, self._resource, _UNNAMED))
+        label = label_of(action, self._resource, label_of(self._resource, self._resource, _UNNAMED))
         self._read(action, where, (), "yellow", label, branch)
-        judges = not self._everybody or any(map(_on_readings, branch.triggers))
+        judges = not self._everybody or any(map(on_readings, branch.triggers))
         if not branch.actions or not judges or not self._whole:
             return None
         used = {
@@ -212,8 +208,8 @@ class Reader:
             label,
             tuple(branch.actions),
             codes,
-            _auto_resolve(action),
-            _period(self._resource.get("effectivePeriod") or {}),
+            auto_resolve_of(action),
+            period_of(self._resource.get("effectivePeriod") or {}),
             tuple(one for one in used.values() if one.reference),
         )
 
@@ -227,7 +223,7 @@ class Reader:
         branch: _Branch,
     ) -> None:
         zone = self._zone(action, where) or zone
-        label = _label(action, self._resource, label)
+        label = label_of(action, self._resource, label)
         branch.triggers += action.get("trigger") or ()
         conditions = (*above, *self._conditions(action, where))
         below = list(enumerate(action.get("action") or ()))
@@ -319,6 +315,10 @@ class Reader:
 
     def _checked(self, used: Used, name: str, where: str) -> Condition | None:
         expression = used.library.compiled.typed.expressions[name]
+        if expression.context not in ("Patient", "Unfiltered"):
+            said = f"is in the context {expression.context}; a condition is in that of the Patient"
+            self._flaw(f"{where}.expression", said)
+            return None
         type_ = str(expression.body.type)
         if type_ not in _ZONE_TYPES:
             said = f"is of type {type_}; a condition is a Boolean, or a zone as a String or Code"
@@ -334,9 +334,7 @@ class Reader:
         if self._value_sets is None:
             return None
         found: set[Coding] = set()
-        filters = [
-            f for t in branch.triggers if self._everybody and _on_readings(t) for f in _code_filters(t)
-        ]
+        filters = [f for t in branch.triggers if self._everybody and on_readings(t) for f in code_filters(t)]
         if filters and all(filters):
             for listed in filters:
                 for code_filter in listed:
@@ -398,67 +396,3 @@ def _defined(used: Used, text: str) -> str | None:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _on_readings(trigger: dict[str, Any]) -> bool:
-    data = trigger.get("data") or ()
-    return trigger.get("type") in _ON_READINGS and any(d.get("type") == "Observation" for d in data)
-
-
-def _code_filters(trigger: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
-    """For each kind of Observation that the trigger names, the filters of its code."""
-    for data in trigger.get("data") or ():
-        if data.get("type") == "Observation":
-            filters = data.get("codeFilter") or ()
-            yield [f for f in filters if "code" in (f.get("path"), f.get("searchParam"))]
-
-
-def _auto_resolve(action: dict[str, Any]) -> int:
-    for extension in action.get("extension") or ():
-        if extension.get("url") == AUTO_RESOLVE_URL and isinstance(extension.get("valueUnsignedInt"), int):
-            return int(extension["valueUnsignedInt"])
-    return _AUTO_RESOLVE
-
-
-def _label(element: dict[str, Any], resource: Resource, default: Text) -> Text:
-    """What people read: the title, or else what the action or definition says of itself."""
-    for name in ("title", "textEquivalent", "description", "name"):
-        if isinstance(element.get(name), str):
-            return _translated(element, name, str(resource.get("language") or ""))
-    return default
-
-
-def _translated(element: dict[str, Any], name: str, language: str) -> Text:
-    plain = element[name]
-    texts = {language.partition("-")[0]: plain}
-    for extension in (element.get(f"_{name}") or {}).get("extension") or ():
-        if extension.get("url") == TRANSLATION_URL:
-            parts = {part.get("url"): part for part in extension.get("extension") or ()}
-            content = parts.get("content") or {}
-            said = content.get("valueString", content.get("valueMarkdown"))
-            if isinstance(said, str):
-                texts[str((parts.get("lang") or {}).get("valueCode")).partition("-")[0]] = said
-    norwegian = texts.get("nb") or texts.get("no") or texts.get("nn") or plain
-    return Text(norwegian, texts.get("en") or plain)
-
-
-def _period(period: dict[str, Any]) -> tuple[int | None, int | None]:
-    """[start, end) in microseconds since 1970; days are days in Norway, and the last one is in it."""
-    return _edge(period.get("start"), False), _edge(period.get("end"), True)
-
-
-def _edge(text: Any, last: bool) -> int | None:
-    try:
-        if "T" in text:
-            moment = instant(text)
-            return None if moment is None else moment + last
-        numbers = [int(part) for part in text.split("-")]
-        first = date(*(*numbers, 1, 1)[:3])
-        if last:
-            days = {1: 366, 2: 31, 3: 1}[len(numbers)]
-            first += timedelta(days=days)
-            first = first.replace(day=1) if len(numbers) < 3 else first
-            first = first.replace(month=1) if len(numbers) == 1 else first
-        return int(datetime.combine(first, time(), ZONE).timestamp()) * 1_000_000
-    except (TypeError, ValueError, OverflowError):  # no bound, or one beyond the calendar
-        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import partial
 
-from fhir_server.alerts.catalogue import Catalogue
+from fhir_server.alerts.catalogue import BUGS, Catalogue
 from fhir_server.alerts.context import Outcome, normal_in_a_row, outcomes, series
 from fhir_server.alerts.desk import Desk
 from fhir_server.alerts.explanation import Entry, clinical_entry, technical_entry
@@ -30,8 +30,6 @@ _TECHNICAL = "technical."
 _ENGINE = "engine"
 _DEFINITION = "definition."
 _FLAWS_SHOWN = 5
-# Bugs of the engine's own. A store's errors are none of these: they end the transaction.
-BUGS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
 def watch(desk: Desk, patient: str, changes: Sequence[Change]) -> None:

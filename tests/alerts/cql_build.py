@@ -3,7 +3,7 @@
 import base64
 from typing import Any
 
-from fhir_server.alerts.definitions import AUTO_RESOLVE_URL
+from fhir_server.alerts.plan_definition import AUTO_RESOLVE_URL
 from rules import cql
 from tests.rules.build import LOINC, SPO2, ZONE
 

@@ -7,8 +7,9 @@ from decimal import Decimal
 
 import pytest
 
-from fhir_server.alerts import evidence, protocols
+from fhir_server.alerts import catalogue, evidence, protocols
 from fhir_server.alerts.catalogue import EVERYBODY
+from fhir_server.alerts.definitions import Reader
 from fhir_server.alerts.libraries import NEWEST
 from fhir_server.resource_json import decode, encode
 from fhir_server.search.query import Match, Query, Test
@@ -30,6 +31,7 @@ from tests.rules.build import (
     concept,
     observation,
     quantity,
+    target,
 )
 from tests.store.test_store_plans import SQLITE_SCAN
 
@@ -298,6 +300,7 @@ class TestZones:
         assert ward.zones() == (["red"] if zone == "red" else [])
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 class TestWhomItJudges:
     def test_an_eca_rule_is_for_everybody_with_such_readings(self, ward):
         ward.put(library())
@@ -504,6 +507,7 @@ class TestChanges:
         assert ward.flags() == []
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 class TestWhatCannotBeJudged:
     """Promise 2: the reading is stored, and a technical Flag and Task say why it was not judged."""
 
@@ -577,6 +581,24 @@ class TestWhatCannotBeJudged:
         ward.put(definition(action(condition(expression, "text/fhirpath"), title="Lavt"), library=None))
         ward.read(SPO2, 80, "2026-11-20")
         assert "Kan ikke bedømmes: Lavt" in self.said(ward)
+
+    def test_a_definition_that_cannot_even_be_read(self, ward, monkeypatch):
+        one_rule(ward)
+        ward.plan(target(SPO2, low=90))
+
+        def broken(_):
+            raise KeyError("action")
+
+        monkeypatch.setattr(Reader, "read", broken)
+        ward.read(SPO2, 80, "2026-11-20")
+        assert ward.zones() == ["technical", "yellow"]
+
+    def test_too_many_rules(self, ward, monkeypatch):
+        monkeypatch.setattr(catalogue, "MOST_DEFINITIONS", 1)
+        one_rule(ward)
+        ward.put(definition(id="second"))
+        ward.read(SPO2, 80, "2026-11-20")
+        assert ward.zones() == ["technical", "yellow"]
 
     def test_a_rule_that_runs_away_is_stopped(self, ward):
         one_rule(ward, UNFIT)

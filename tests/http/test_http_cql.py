@@ -52,6 +52,7 @@ def cql(fhir: Any, expression: str, **given: Any) -> list[Any]:
     return values(ask(fhir, "$cql", expression=expression, **given))
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("expression", "expected"),
     [
@@ -213,6 +214,7 @@ def test_libraries_and_value_sets_of_the_server_can_be_used(fhir):
     assert by_get.json()["parameter"][0]["valueBoolean"] is True
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("path", "given", "status", "said"),
     [
@@ -266,9 +268,9 @@ def test_data_of_several_patients_need_a_subject(fhir):
 
 def test_the_operations_are_in_the_capability_statement(fhir):
     rest = fhir.get("/metadata").json()["rest"][0]
-    assert [o["name"] for o in rest["operation"]][-2:] == ["cql", "fhirpath"]
+    assert {"cql", "fhirpath"} <= {o["name"] for o in rest["operation"]}
     of_library = next(r for r in rest["resource"] if r["type"] == "Library")
-    assert [o["name"] for o in of_library["operation"]] == ["evaluate"]
+    assert "evaluate" in {o["name"] for o in of_library["operation"]}
 
 
 def test_an_operation_can_be_part_of_a_batch(fhir):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import profiles
 from fhir_server.alerts import vocabulary
-from fhir_server.alerts.definitions import AUTO_RESOLVE_URL
+from fhir_server.alerts.plan_definition import AUTO_RESOLVE_URL
 from profiles.structure import validate
 from rules.plans.plan import ZONE_URL
 from rules.plans.threshold import PARTS, THRESHOLD_URL
