@@ -22,6 +22,7 @@ from fhir_server.references import plain, rewrite
 from fhir_server.resource_json import decode_stored
 from fhir_server.search.query import Query
 from fhir_server.store.base import Transaction, Version
+from fhir_server.subjects import Subjects, logical
 from fhir_server.versions import Content, content
 
 # From here on, what is done before the transaction would keep the event loop from its other clients.
@@ -256,13 +257,14 @@ class _Unit:
         self._tx = tx
         self._base = base
         self._updated = microseconds(now)
+        self._subjects = Subjects(tx)
         self._links: dict[str, str] = {}
         self._as_assumed = False
         self._places: dict[tuple[str, str], str] = {}
         self.written: list[Written] = []
 
     def carry_out(self, drafts: Sequence[_Draft]) -> list[Outcome]:
-        """Deletes, then creates, then updates; those with conditional references last, to see the others."""
+        """Deletes, then creates, then updates; what refers by a search last, to see the others."""
         targets = self._targets(drafts)
         assumed = next((draft.assumed for draft in drafts if draft.assumed is not None), None)
         if assumed is not None or any(draft.first is None and draft.change.resource for draft in drafts):
@@ -380,7 +382,7 @@ class _Unit:
             return Outcome(204, before)
         updated, version = self._next(before)
         gone = Version(change.type, before.id, version, updated, "DELETE", None)
-        self.written.append(Written(change.type, before.id, _tree(before), None))
+        self.written.append(Written(change.type, before.id, self._judged(change.type, _tree(before)), None))
         return Outcome(204, self._tx.put(gone, None))
 
     def _save(self, draft: _Draft, id_: str, before: Version | None) -> Outcome:
@@ -393,10 +395,18 @@ class _Unit:
         else:
             values = first.values if id_ == draft.id else None
             new = content(first.tree, id_, version, updated, self._base, values)
-        self.written.append(Written(draft.change.type, id_, _tree(before), new.tree))
+        new = replace(new, values=self._subjects.located(draft.change.type, new.tree, new.values))
+        self.written.append(self._written(draft.change.type, id_, _tree(before), new.tree))
         self._places[draft.change.type, id_] = draft.change.where
         created = before is None or before.deleted
         return Outcome(201 if created else 200, self._store(draft.change.method, new, version, updated))
+
+    def _written(self, type_: str, id_: str, before: dict[str, Any] | None, after: dict[str, Any]) -> Written:
+        problem = self._subjects.problem(after) if type_ == "Observation" else ""
+        return Written(type_, id_, self._judged(type_, before), self._judged(type_, after), problem)
+
+    def _judged(self, type_: str, tree: dict[str, Any] | None) -> dict[str, Any] | None:
+        return self._subjects.named(tree) if type_ == "Observation" else tree
 
     def _store(self, method: str, new: Content, version: int, updated: int) -> Version:
         type_, id_ = new.tree["resourceType"], new.tree["id"]
@@ -436,7 +446,7 @@ def _is_conditional_create(change: Change) -> bool:
 
 
 def _turn(change: Change) -> tuple[bool, int]:
-    return bool(change.references), _TURN[change.method]
+    return bool(change.references) or logical(change.resource) is not None, _TURN[change.method]
 
 
 def _id_of(target: _Target) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from fhir_server.alerts import unresolved
 from fhir_server.alerts.catalogue import BUGS
 from fhir_server.alerts.desk import Desk
 from fhir_server.alerts.libraries import Libraries
@@ -47,6 +48,10 @@ def follow_up(
     for one in written:
         if one.type in ("Flag", "Task"):
             person_acted(desk, one)
+        elif one.problem and one.after:
+            unresolved.report(desk, one.id, one.after, one.problem)
+        elif one.type == "Observation" and unresolved.may_be_told(one.before):
+            unresolved.settle(desk, one.id)
     for patient, changes in changes_by_patient(written, base, now).items():
         saved = desk.saved()
         try:

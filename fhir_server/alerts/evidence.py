@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from fhir_server.alerts.definitions import Action, Condition, CqlRule
 from fhir_server.alerts.libraries import Find, Resource, stored
-from fhir_server.alerts.observed import subject_of
+from fhir_server.alerts.observed import IDENTIFIED, subject_of
 from fhir_server.alerts.value_sets import ValueSets
 from fhir_server.resource_json import decode_stored
 from fhir_server.search import parameters
@@ -264,7 +264,7 @@ def observations_of(
     return [
         (moment, resource)
         for moment, subject, resource in map(_counted, bodies)
-        if moment is not None and subject == patient and since <= moment <= until
+        if moment is not None and subject in (patient, IDENTIFIED) and since <= moment <= until
     ]
 
 

@@ -16,12 +16,17 @@ _PATIENT = re.compile(r"(?:^|/)Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one write did to one resource: the content before and after, None where there was or is none."""
+    """What one write did to one resource: the content before and after, None where there was or is none.
+
+    A subject that was named by an identifier alone has the reference to the patient that is meant; `problem`
+    is "nobody" or "several" where the identifier leads to those.
+    """
 
     type: str
     id: str
     before: dict[str, Any] | None
     after: dict[str, Any] | None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +79,20 @@ def patient_of(resource: dict[str, Any] | None, base: str) -> str | None:
 
 def is_about(resource: dict[str, Any], patient: str) -> bool:
     """Whether a resource from the patient's compartment is there for its subject, not for a performer."""
-    return subject_of(resource) == patient
+    return subject_of(resource) in (patient, IDENTIFIED)
+
+
+# A subject that is named by an identifier alone: of the patient in whose compartment the resource is.
+IDENTIFIED = "*"
 
 
 def subject_of(resource: dict[str, Any]) -> str:
-    """The id of the Patient that is the subject, on whatever server; "" where there is none."""
+    """The id of the Patient that is the subject, on whatever server; IDENTIFIED, "" where there is none."""
     found = _PATIENT.search(_subject(resource))
-    return found.group(1) if found else ""
+    if found:
+        return found.group(1)
+    subject = resource.get("subject") or {}
+    return IDENTIFIED if "reference" not in subject and "identifier" in subject else ""
 
 
 def _subject(resource: dict[str, Any]) -> str:
