@@ -38,7 +38,7 @@ _SIDES: Final = {
 _CLOSED: Final = frozenset(
     {"Literal", "Quantity", "Null", "Now", "Today", "Add", "Subtract", "Interval", "Start", "End", "As", "If"}
     | {"ToDateTime", "ToQuantity", "ToDecimal", "DateTime", "Date", "DateFrom", "Coalesce", "Negate"}
-    | {"ParameterRef", "ExpressionRef", "ConvertInterval", "ElementRef"}
+    | {"ParameterRef", "ExpressionRef", "ConvertInterval", "ElementRef", "Instance", "Multiply"}
 )
 _TIMES: Final = (DATE, DATETIME, IntervalOf(DATE), IntervalOf(DATETIME))
 
@@ -177,4 +177,5 @@ def _is_closed(node: Typed, library: TypedLibrary, known: dict[int, bool]) -> bo
             known[id(body)] = _is_closed(body, owner, known)
         return known[id(body)]
     inner = [value for value in node.fields.values() if isinstance(value, Typed)]
+    inner += [value for _, value in node.fields.get("elements", ())]
     return all(_is_closed(part, library, known) for part in (*node.operands, *inner))

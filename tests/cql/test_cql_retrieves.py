@@ -97,6 +97,31 @@ def test_a_parameter_limits_the_time() -> None:
     assert period(condition, parameters={"Measurement Period": half}) == ["2026-01-01T00:00", None]
 
 
+def test_a_number_that_is_a_parameter_limits_the_time() -> None:
+    condition = f"{TIME} after Now() - System.Quantity {{ value: Days * 2.0, unit: 'days' }}"
+    assert period(condition) == ["2026-11-15T09:00", None]
+    assert period(condition, parameters={"Days": 1}) == ["2026-11-19T09:00", None]
+
+
+def test_an_included_library_limits_its_own_retrieves() -> None:
+    common = """library Common using FHIR version '4.0.1'
+parameter Days Integer default 3
+context Patient
+define Begin: Now() - System.Quantity { value: Days, unit: 'days' }
+define Recent: [Observation] O where O.issued after Begin"""
+    main = """library Main using FHIR version '4.0.1' include Common
+context Patient
+define Mine: [Condition] C where C.recordedDate after Common.Begin
+define Its: Common.Recent"""
+    compiled = cql.compile(main, {"Common": common})
+    periods = {
+        retrieve.type: compiled.period(retrieve, now=NOW, parameters={"Common.Days": 1})
+        for retrieve in compiled.retrieves
+    }
+    begin = datetime(2026, 11, 20, 9, tzinfo=UTC)
+    assert periods == {"Observation": (begin, None), "Condition": (begin, None)}
+
+
 def test_a_limit_that_cannot_be_computed_is_none() -> None:
     compiled = library(
         f"[Observation] O where {TIME} after Now() - 3 'mg'",
