@@ -82,6 +82,7 @@ def _statement(base: str, started: datetime, resources: list[dict[str, Any]]) ->
                 "searchParam": [
                     {"name": "_list", "type": "special", "documentation": "What a List has as an item"},
                     {"name": "_has", "type": "special", "documentation": "What others refer to, also nested"},
+                    {"name": "_filter", "type": "special", "documentation": "All operators but ew"},
                     {"name": "_type", "type": "special", "documentation": "Of the whole server's resources"},
                 ],
                 "operation": _operations(""),

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from fhir_server.errors import FhirError
-from fhir_server.search import parameters
+from fhir_server.search import filter_language, parameters
+from fhir_server.search.not_applied import NotApplied
 from fhir_server.search.parameters import BadValue, Parameter, Scope, date
 from fhir_server.search.parameters.text import split, unescape
 from fhir_server.search.query import EVERYTHING, NOTHING, And, Chain, Has, Match, Node, Not, Or, Test
@@ -24,10 +25,6 @@ MAX_PATHS = 200  # ways that an untyped chain can take
 
 # The values of what a modifier asks for are all of them together: none of them, for a negative one.
 _NEGATIVE = {"not": None, "not-in": "in"}
-
-
-class NotApplied(Exception):
-    """A filter that is not supported, and why: left out, or an error with strict handling."""
 
 
 def shown(name: str) -> str:
@@ -64,6 +61,8 @@ class Filters:
             return self._chain(type, head, rest, value, links)
         if name == "_list":
             return self._list(value)
+        if name == "_filter":
+            return filter_language.read(self, type, value, links)
         code, _, modifier = name.partition(":")
         parameter = parameters.of(type).get(code)
         if parameter is None:

@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl
 
 from fhir_server.errors import FhirError, Issue
 from fhir_server.search import compartments, cursor, extract, parameters
-from fhir_server.search.filters import Filters, NotApplied, all_of, bad, shown
+from fhir_server.search.filters import Filters, all_of, bad, shown
+from fhir_server.search.not_applied import NotApplied
 from fhir_server.search.parameters import Parameter, Scope
 from fhir_server.search.query import EVERYTHING, NOTHING, Match, Node, Query, Sort, Test
 from fhir_server.search.request import Include, Scene, Search

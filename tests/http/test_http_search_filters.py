@@ -254,6 +254,21 @@ FOUND = {
     "Patient?_text=katt": set(),
     "Patient?_content=lovelace": {"ada"},
     "Condition?_content=sort thing red": {"c1"},
+    # the language of _filter, https://hl7.org/fhir/R4/search_filter.html
+    "Patient?_filter=name eq ada": {"ada"},
+    'Patient?_filter=name eq "lovelace" or gender eq male': {"ada", "bob"},
+    'Patient?_filter=(name co "love" or name sw "o\'br") and not (gender eq female)': {"bob"},
+    "Patient?_filter=organization pr false": {"bob"},
+    "Patient?_filter=organization.name sw hauke": {"ada"},
+    "Patient?_filter=organization[name sw hauke].partof.name co vest": {"ada"},
+    "Patient?_filter=organization[name sw other].name sw hauke": set(),
+    "Patient?_filter=organization re Organization/bergen": {"ada"},
+    f"Observation?_filter=code eq {LOINC}|29463-7 and value-quantity gt 94": {"w2", "w3", "w4"},
+    "Observation?_filter=subject.name eq ada and not (code eq 29463-7)": {"bp1"},
+    "Observation?_filter=patient.name eq ada and status ne final or code eq 8310-5": {"t1"},
+    f"Condition?_filter=code sb {HCS}|red": {"c1", "c2"},
+    "Condition?_filter=code in https://example.org/warm": {"c1"},
+    "Encounter?_filter=date po 2026 or subject eq Patient/ada": {"e1"},
     # places
     "Location?near=59.9|10.7|60|km": {"oslo", "drammen"},
     "Location?near=59.9|10.7|25": {"oslo"},
@@ -283,6 +298,18 @@ REFUSED = {
     "Patient?name.given=a": "not-supported",
     "Patient?_list=$current-allergies": "not-supported",
     "Location?near=a|b": "invalid",
+    "Patient?_filter=name": "invalid",
+    "Patient?_filter=name eq": "invalid",
+    "Patient?_filter=name xx a": "invalid",
+    'Patient?_filter=name eq "a': "invalid",
+    "Patient?_filter=(name eq a": "invalid",
+    "Patient?_filter=name eq a)": "invalid",
+    "Patient?_filter=" + "(" * 30 + "name eq a" + ")" * 30: "invalid",
+    "Patient?_filter=name ew a": "not-supported",
+    "Patient?_filter=unknown eq a": "not-supported",
+    "Patient?_filter=birthdate eq x": "invalid",
+    "Patient?_filter=gender pr maybe": "invalid",
+    "Patient?age=old": "invalid",
     "Location?near=91|0": "invalid",
     "Location?near=1|1|-1": "invalid",
     "Location?near=1|1|nan": "invalid",
@@ -299,6 +326,34 @@ def test_what_cannot_be_asked_is_refused(filled):
     for query, code in REFUSED.items():
         answer = filled.get(f"/{quote(query, safe='/?=&|$:')}", prefer="handling=strict")
         assert (answer.status_code, answer.json()["issue"][0]["code"]) == (400, code), (query, answer.text)
+
+
+def test_age_is_of_today(fhir, clock):
+    """https://hl7.org/fhir/R4/patient-extensions.html: today is the 21st of November 2026."""
+    for id, born, more in (
+        ("a", "1956-11-21", {}),
+        ("b", "1956-11-22", {}),
+        ("c", "1990-01-01", {}),
+        ("d", "1956-01-01", {"deceasedBoolean": True}),
+        ("e", "1956-01-01", {"deceasedBoolean": False, "multipleBirthBoolean": True}),
+    ):
+        fhir.put(f"/Patient/{id}", {"resourceType": "Patient", "id": id, "birthDate": born, **more})
+    fhir.put("/Patient/f", {"resourceType": "Patient", "id": "f"})
+    asked = {
+        "70": "ae",
+        "ge70": "ae",
+        "gt69": "ae",
+        "gt70": "",
+        "69": "b",
+        "lt70": "bc",
+        "le69": "bc",
+        "ne70": "bc",
+        "ap75": "abe",
+    }
+    assert {text: found(fhir, f"Patient?age={text}") for text in asked} == {
+        text: set(ids) for text, ids in asked.items()
+    }
+    assert found(fhir, "Patient?birthOrderBoolean=true") == {"e"}
 
 
 def test_a_query_string_without_measure_does_no_harm(filled):

@@ -50,7 +50,7 @@ def test_missing_and_not(asked):
 
 @pytest.mark.parametrize(
     "query",
-    ["unknown=1", "_filter=x", "_content=x", "subject.unknown=x", "subject:Patient.unknown=x", "code.name=x",
+    ["unknown=1", "_filter=unknown eq 1", "_filter=code.name eq 1", "_content=x", "subject.unknown=x", "subject:Patient.unknown=x", "code.name=x",
      "subject.name.x=1", "_has:Flag:unknown:status=active", "_has:Flag:status:status=active",
      "_has:Flag:patient:unknown=active", "_revinclude=Flag:unknown", "_include:iterate=Observation:x", "_explain=true",
      "_include=Patient:organization", "_include=Observation:code", "_sort=unknown", "_elements=unknown",

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from fhir_server.search.parameters import (
+    age,
     composite,
     date,
     near,
@@ -46,12 +47,17 @@ TYPES: Mapping[str, ModuleType] = {
 }
 # These two are columns of every version, not rows: parse.py gives them their meaning.
 OF_THE_VERSION = frozenset(("_id", "_lastUpdated"))
-# Published expressions that are not FHIRPath: hasExtension() is not a function of it.
-NOT_FHIRPATH = frozenset(
-    (
-        "http://hl7.org/fhir/SearchParameter/questionnaireresponse-extensions-QuestionnaireResponse-item-subject",
-    )
-)
+# Parameters whose published expression is not FHIRPath (hasExtension() is no function of it) or missing.
+_AMENDED = {
+    "http://hl7.org/fhir/SearchParameter/"
+    "questionnaireresponse-extensions-QuestionnaireResponse-item-subject": (
+        "QuestionnaireResponse.item.where(extension('http://hl7.org/fhir/StructureDefinition/"
+        "questionnaireresponse-isSubject').exists()).answer.value.ofType(Reference)"
+    ),
+    "http://hl7.org/fhir/SearchParameter/patient-extensions-Patient-birthOrderBoolean": (
+        "Patient.multipleBirth.ofType(boolean)"
+    ),
+}
 
 Rows = Callable[[Any], Iterable[tuple[Any, ...]]]
 
@@ -59,10 +65,11 @@ Rows = Callable[[Any], Iterable[tuple[Any, ...]]]
 @cache
 def of(type: str) -> Mapping[str, Parameter]:
     """Code -> parameter, of everything that can be searched for in this resource type."""
+    every = map(_amended, definitions.load().search_parameters(type))
     published = [
         parameter
-        for parameter in definitions.load().search_parameters(type)
-        if (parameter.expression or words.indexed(type, parameter.code)) and parameter.url not in NOT_FHIRPATH
+        for parameter in every
+        if parameter.expression or words.indexed(type, parameter.code) or parameter.url == age.URL
     ]
     versioned = any(parameter.code == "version" for parameter in published)
     found = {p.code: _parameter(type, p, versioned) for p in published if p.type != "composite"}
@@ -79,6 +86,11 @@ def of(type: str) -> Mapping[str, Parameter]:
                 parts=parameter.components,
             )
     return dict(sorted(found.items()))
+
+
+def _amended(published: definitions.SearchParameter) -> definitions.SearchParameter:
+    expression = _AMENDED.get(published.url)
+    return replace(published, expression=expression) if expression else published
 
 
 def _parameter(type: str, published: definitions.SearchParameter, versioned: bool = False) -> Parameter:
@@ -137,7 +149,7 @@ def table_of(parameter: Parameter) -> str:
 def modifiers(parameter: Parameter) -> frozenset[str]:
     """Those that the parameter supports; a reference takes the name of a resource type as well."""
     found: frozenset[str] = module_of(parameter).MODIFIERS
-    if parameter.type in ("composite", "special") or parameter.code in words.CODES:
+    if not parameter.branches or parameter.type in ("composite", "special"):
         return found
     return found | {"missing"} | ({"[type]"} if parameter.type == "reference" else set())
 
@@ -146,6 +158,8 @@ def module_of(parameter: Parameter) -> ModuleType:
     """Where the parameter's type is at home."""
     if parameter.type == "composite":
         return composite
+    if parameter.url == age.URL:
+        return age
     return words if parameter.code in words.CODES else TYPES[parameter.type]
 
 
