@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -20,10 +21,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fhir_server import log, metrics
+from fhir_server import log, metrics, vocabulary
 from fhir_server.errors import FhirError, Issue, operation_outcome
 from fhir_server.exchange import Policy, Service
 from fhir_server.http import Fhir
+from fhir_server.imported import Imported
 from fhir_server.instants import http_date
 from fhir_server.origin import BASE, Origin, networks
 from fhir_server.preconditions import ANY
@@ -84,6 +86,7 @@ def create_app(
 ) -> Varde:
     """The server; a store that is passed in is opened and closed with it all the same."""
     clock = clock or utc_now
+    vocabulary.use_imported(Imported(Path(settings.terminology)))
     service = Service(
         store or open_store(settings.store),
         clock,

@@ -14,6 +14,7 @@ from rich.console import Console
 from fhir_server.cql_command import cql_command
 from fhir_server.demo.command import demo
 from fhir_server.errors import FhirError
+from fhir_server.imported.command import app as terminology
 from fhir_server.settings import VERSION, LogLevel, Settings
 
 app = typer.Typer(
@@ -100,6 +101,7 @@ def explain(
 
 app.command()(demo)
 app.command("cql")(cql_command)
+app.add_typer(terminology, name="terminology")
 
 
 def _run(settings: Settings) -> None:

@@ -37,6 +37,10 @@ class Settings(BaseSettings):
         default=False,
         description="Let `_explain=true` show how the store carries out a search: for administrators.",
     )
+    terminology: str = Field(
+        default="varde-data/terminology",
+        description="Folder of the code systems that `varde terminology import` made.",
+    )
     max_body_bytes: int = Field(default=32 * 2**20, ge=1024, description="Largest request body, in bytes.")
     conditional_delete: Literal["single", "multiple"] = Field(
         default="single", description="Whether a conditional delete may delete several resources, up to 1000."

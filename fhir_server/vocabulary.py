@@ -9,7 +9,7 @@ https://hl7.org/fhir/R4/terminology-service.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -26,13 +26,27 @@ from terminology.library import Library, Resource, Want, gather
 from terminology.members import Members, members
 from terminology.versions import split
 
+Systems = Callable[[str], Sequence[CodeSystem]]
+
+
+def _none(url: str) -> Sequence[CodeSystem]:
+    return ()
+
+
+_imported: Systems = _none
 # Versions of one code system or value set that are looked at.
 _MOST_VERSIONS = 200
 
 
 def library() -> Library:
     """An empty one, with our engine for regular expressions."""
-    return Library(_regex, _compiled)
+    return Library(_regex, _compiled, _imported)
+
+
+def use_imported(systems: Systems) -> None:
+    """Where the code systems are that were imported (fhir_server.imported), by URL; for the whole process."""
+    global _imported
+    _imported = systems
 
 
 async def load(store: Store, start: Iterable[Resource] = (), wants: Iterable[Want] = (),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from terminology.findings import refuse
 from terminology.languages import Languages, closeness, speaks
@@ -93,6 +93,8 @@ class CodeSystem:
     roots: tuple[str, ...]
     supplements: tuple[str, ...] = ()
 
+    large: ClassVar[bool] = False  # whether its concepts are looked up rather than held, and never listed
+
     @property
     def url(self) -> str:
         return str(self.resource.get("url", ""))
@@ -164,6 +166,16 @@ class CodeSystem:
         for code, concept in self.concepts.items():  # those of a circle, which no root leads to
             if code not in seen:
                 yield concept
+
+    def having(self, name: str, values: set[str]) -> Iterator[Concept]:
+        """The concepts that have one of these values for a property."""
+        for concept in self.walk():
+            if any(part.get("code") == name and str(value_of(part)) in values for part in concept.properties):
+                yield concept
+
+    def search(self, words: str) -> Iterator[Concept]:
+        """The concepts to look for words in: all, or those that have them where there is an index."""
+        yield from self.walk()
 
     def property_uri(self, code: str) -> str | None:
         """What a property of this system means, by its definition or as one of the usual ones."""

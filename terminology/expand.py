@@ -31,6 +31,8 @@ Resource = dict[str, Any]
 Key = tuple[str, str | None, str]
 # More codes than this are given only page by page.
 MOST_LISTED = 10_000
+# Codes of a system that is not in memory.
+_MOST_OF_LARGE = 50_000
 # Nested value sets, each of which may be expanded many times over.
 _MOST_IMPORTS = 1000
 _UNCLOSED = "http://hl7.org/fhir/StructureDefinition/valueset-unclosed"
@@ -197,7 +199,13 @@ class _Expander:
         self._note_system(expansion, source, part, system)
         chosen = selected(system, part, self.library.regex, where)
         listed = {concept.get("code"): concept for concept in part.get("concept", [])}
-        concepts = system.walk() if chosen is None else filter(None, map(system.find, chosen))
+        words = self.asked.text("filter")
+        if system.large and (words is None if chosen is None else len(chosen) > _MOST_OF_LARGE):
+            limit = _MOST_OF_LARGE
+            raise TerminologyError(
+                finding("VALUESET_TOO_COSTLY", value_set=canonical_of(source), limit=limit)
+            )
+        concepts = system.search(words or "") if chosen is None else filter(None, map(system.find, chosen))
         language = source.get("language")
         for concept in concepts:
             yield _entry(system, concept, listed.get(concept.code), language)

@@ -48,6 +48,8 @@ def _passing(system: CodeSystem, asked: dict[str, Any], regex: Regex, where: str
     try:
         if op in _HIERARCHY:
             return _by_hierarchy(system, name, op, value)
+        if system.large:
+            return _looked_up(system, name, op, value)
         if system.url == SNOMED and (name, op) == ("concept", "in"):
             raise ValueError("it asks for a reference set, and none are known here")
         test = _test(op, value, regex)
@@ -68,10 +70,22 @@ def _passing(system: CodeSystem, asked: dict[str, Any], regex: Regex, where: str
         ) from None
 
 
+def _looked_up(system: CodeSystem, name: str, op: str, value: str) -> list[str]:
+    """Of a system too large to look through: what an index can tell."""
+    if op not in ("=", "in") or not _has_property(system, name) or system.property_uri(name) is not None:
+        raise ValueError("of a system of this size, only = and in for its properties can be asked")
+    values = {value} if op == "=" else {part.strip() for part in value.split(",")}
+    return [concept.code for concept in system.having(name, values)]
+
+
 def _by_hierarchy(system: CodeSystem, name: str, op: str, value: str) -> list[str]:
     if name not in ("concept", "code"):
         raise ValueError("a question of hierarchy is about the property concept")
     top = system.find(value)
+    if top is None and system.content == "complete":
+        raise ValueError("the code system has no such code")
+    if op == "is-not-a" and system.large:
+        raise ValueError("of a system of this size, is-not-a cannot be asked")
     code = top.code if top else value
     match op:
         case "is-a":
@@ -83,8 +97,7 @@ def _by_hierarchy(system: CodeSystem, name: str, op: str, value: str) -> list[st
         case "child-of":
             return list(top.children) if top else []
         case "generalizes":
-            over = system.over(code)
-            return [c.code for c in system.walk() if c.code == code or c.code in over] if top else []
+            return [code, *sorted(system.over(code) - {code})] if top else []
     inside = {code, *system.under(code)}
     return [concept.code for concept in system.walk() if concept.code not in inside]
 

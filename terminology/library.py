@@ -6,7 +6,7 @@ it, and everything after that is a pure function. https://hl7.org/fhir/R4/refere
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,10 +25,12 @@ MOST_RESOURCES = 2000
 @dataclass
 class Library:
     """`regex` compiles the regular expressions of filters (see filters.Regex); `compile` makes a CodeSystem
-    of a resource: a caller may remember what it has compiled."""
+    of a resource: a caller may remember what it has compiled; `large` has the code systems of a URL that are
+    not resources."""
 
     regex: Regex
     compile: Callable[[Resource], CodeSystem] = compile_code_system
+    large: Callable[[str], Sequence[CodeSystem]] = lambda url: ()
     _by_url: dict[tuple[str, str], list[Resource]] = field(default_factory=dict)
     _systems: dict[tuple[int, tuple[str, ...]], CodeSystem] = field(default_factory=dict)
     _aliases: dict[str, str] = field(default_factory=dict)
@@ -74,7 +76,8 @@ class Library:
                 continue
             if allows(version, resource.get("version")):
                 return self._compiled(resource, tuple(sorted(set(supplements))))
-        return None
+        large = sorted(self.large(url), key=lambda system: order(system.version), reverse=True)
+        return next((system for system in large if allows(version, system.version)), None)
 
     def supplement(self, canonical: str) -> Resource | None:
         """The supplement of a canonical, None where there is none."""
@@ -84,7 +87,8 @@ class Library:
     def known_versions(self, url: str) -> list[str]:
         """The versions of a code system that are there."""
         found = self.versions("CodeSystem", url)
-        return [r["version"] for r in found if r.get("version") and r.get("content") != "supplement"]
+        stored = [r["version"] for r in found if r.get("version") and r.get("content") != "supplement"]
+        return stored + [system.version for system in self.large(url) if system.version]
 
     def _compiled(self, resource: Resource, supplements: tuple[str, ...]) -> CodeSystem:
         key = (id(resource), supplements)

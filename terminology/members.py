@@ -167,6 +167,9 @@ class _Compiler:
         if isinstance(system, UnitSystem) and "concept" not in part:
             return _of_units(part)
         chosen = selected(system, part, self.library.regex, where)
+        if system.large and chosen is None:
+            whole = frozenset(() if active else {url})
+            return Members(whole=whole, rules={url: _known_in(system, active)})
         concepts = system.concepts.values() if chosen is None else filter(None, map(system.find, chosen))
         codes = {concept.code for concept in concepts if not (active and concept.inactive)}
         partial = system.content != "complete"
@@ -192,6 +195,14 @@ class _Compiler:
         total = expansion.get("total", 0)
         unsure = frozenset({"*"} if isinstance(total, int) and total > listed else ())
         return Members({system: frozenset(had) for system, had in codes.items()}, unsure=unsure)
+
+
+def _known_in(system: CodeSystem, active: bool) -> Rule:
+    def is_in(code: str) -> bool:
+        concept = system.find(code)
+        return concept is not None and not (active and concept.inactive)
+
+    return is_in
 
 
 def _of_units(part: Resource) -> Members:

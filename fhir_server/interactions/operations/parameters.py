@@ -44,7 +44,8 @@ def read_parameters(request: Request, *, bare: str | None = None) -> dict[str, A
 def _of_another_version(problem: Problem) -> bool:
     """Resources that come along may be of a later FHIR: what R4 does not have is not looked at."""
     inside = ".resource." in problem.expression
-    unknown = "is not an element" in problem.diagnostics or problem.code in ("required", "code-invalid")
+    rules = ("required", "code-invalid", "invariant")
+    unknown = "is not an element" in problem.diagnostics or problem.code in rules
     return inside and unknown
 
 

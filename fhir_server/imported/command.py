@@ -1,0 +1,61 @@
+"""`varde terminology import KIND FILE`: a code system from the file that its publisher gives out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+from fhir_server.settings import Settings
+
+app = typer.Typer(help="Code systems that cannot come with Varde.", no_args_is_help=True)
+_errors = Console(stderr=True)
+_FOLDER = Settings.model_fields["terminology"]
+
+
+@app.command("import")
+def import_(
+    kind: Annotated[
+        str, typer.Argument(help="sct, loinc, icd10, icpc2, atc, nlk or npu.", show_default=False)
+    ],
+    file: Annotated[Path, typer.Argument(help="The release: a file, a folder or a zip.", show_default=False)],
+    version: Annotated[
+        str | None, typer.Option("--version", help="Its version, where the name of the file does not tell.")
+    ] = None,
+    folder: Annotated[Path, typer.Option(envvar="VARDE_TERMINOLOGY", help=_FOLDER.description)] = Path(
+        _FOLDER.default
+    ),
+) -> None:
+    """Import a release; one that was interrupted goes on where it was when it is started again."""
+    from fhir_server.imported.build import build
+    from fhir_server.imported.layouts import release
+    from fhir_server.imported.problem import ImportProblem
+    from fhir_server.imported.system import ImportedSystem
+
+    try:
+        found = release(kind, file, version)
+        with Progress(BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=_errors) as bar:
+            task = bar.add_task(found.name)
+            made = build(found, folder, lambda done, total: bar.update(task, completed=done, total=total))
+    except (ImportProblem, OSError) as error:
+        _errors.print(f"[bold red]varde terminology import:[/] {error}", highlight=False)
+        raise typer.Exit(1) from None
+    count = ImportedSystem(made).resource["count"]
+    typer.echo(f"{found.url}|{found.version}: {count} codes")
+
+
+@app.command("list")
+def list_(
+    folder: Annotated[Path, typer.Option(envvar="VARDE_TERMINOLOGY", help=_FOLDER.description)] = Path(
+        _FOLDER.default
+    ),
+) -> None:
+    """Show what has been imported."""
+    from fhir_server.imported.system import Imported
+
+    for systems in Imported(folder).by_url.values():
+        for system in systems:
+            typer.echo(f"{system.canonical}: {system.resource['count']} codes")
