@@ -65,7 +65,7 @@ def equal_lists(left: list[Any], right: list[Any]) -> bool | None:
         return False
     result: bool | None = True
     for mine, its in zip(left, right, strict=True):
-        found = False if mine is None or its is None else equal(mine, its)
+        found = equal(mine, its)
         if found is False:
             return False
         if found is None:
@@ -280,7 +280,7 @@ def among(value: Any, items: list[Any]) -> bool | None:
     """`in`: None where there is no value to look for."""
     if value is None:
         return None
-    return any(item is not None and equal(value, item) is True for item in items)
+    return any(equal(value, item) is True for item in items)
 
 
 class Repeated:

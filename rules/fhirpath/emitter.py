@@ -259,7 +259,10 @@ class Emitter(Paths):
     # One value
 
     def operand(self, node: n.Expression, scope: Scope, render: Render | None = None) -> Value:
-        """The node's System values: one, or a list where there can be several."""
+        """The node's System values: one, or a list where there can be several.
+
+        An element without a value (a primitive that has only extensions) is none of them.
+        """
         node = stripped(node)
         if render is None and (found := self._direct(node, scope)) is not None:
             return found
@@ -347,6 +350,8 @@ class Emitter(Paths):
             return Value(sites[0].text, sites[0].type, null=not there)
         for site in sites:
             site.write(f"{name}.append({{}})" if many else f"{name} = {{}}")
+        if many and any(site.item.bare or site.text != site.item.text for site in sites):
+            self.add(f"{name} = {self.bind(values.present)}({name})")
         begin = _Site(out, at, "", "", sites[0].item)
         begin.write(f"{name} = []" if many else f"{name} = None")
         return Value(name, common([site.type for site in sites]), null=not many, many=many)

@@ -172,7 +172,8 @@ def _lazily(
     out.depth += 1
     right = e.boolean(node.operands[1], e.branch(scope, 2))
     out.depth -= 1
-    if len(out.lines) == before:  # nothing to be done for the right side: the two in one expression
+    simple = not left.null or "(" not in right.text
+    if len(out.lines) == before and simple:  # nothing to be done for the right side: one expression
         del out.lines[at:]
         text, null = join(left, right)
         return Value(text, types.BOOLEAN, null=null)

@@ -87,6 +87,11 @@ def single(values: list[Any]) -> Any:
     return values[0] if values else None
 
 
+def present(values: list[Any]) -> list[Any]:
+    """The values but those of elements that have none."""
+    return [value for value in values if value is not None]
+
+
 def only(items: list[Any]) -> list[Any]:
     """The items. Raises EvaluationError where there are several."""
     if len(items) > 1:
