@@ -94,7 +94,10 @@ def create_app(
         clock(),
         (settings.cursor_secret or secrets.token_hex()).encode(),
         policy=Policy(
-            _DELETES if settings.conditional_delete == "multiple" else 1, settings.versioned_updates
+            _DELETES if settings.conditional_delete == "multiple" else 1,
+            settings.versioned_updates,
+            tuple((type_, tuple(urls)) for type_, urls in settings.profiles.items()),
+            settings.claimed_profiles,
         ),
         explains=settings.explain_searches,
     )

@@ -41,9 +41,12 @@ class Issue:
     code: str
     diagnostics: str
     expression: str | None = None
+    rule: str = ""  # the profile, the invariant or the rule of a profile that it came from
 
     def as_json(self) -> dict[str, Any]:
         out: dict[str, Any] = {"severity": self.severity, "code": self.code, "diagnostics": self.diagnostics}
+        if self.rule:
+            out["details"] = {"text": self.rule}
         if self.expression:
             out["expression"] = [self.expression]
         return out

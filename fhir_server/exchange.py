@@ -23,17 +23,23 @@ _RETURNS = frozenset({"minimal", "representation", "OperationOutcome"})
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the specification leaves to whoever runs the server: how many resources a conditional delete may
-    delete, and whether a change of a resource must say which version it is made from."""
+    delete, whether a change of a resource must say which version it is made from, the profiles that what is
+    written must follow, by resource type, and whether it must also follow those that it claims."""
 
     deletes: int = 1
     versioned_updates: bool = False
+    profiles: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    claims: bool = True
+
+    def profiles_of(self, type_: str) -> tuple[str, ...]:
+        return next((urls for name, urls in self.profiles if name == type_), ())
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """What every interaction works with: the store, the sources of time and of ids, the secret that seals
     the links to a search's next pages, the patients' rules as they were compiled from this store,
-    and whether searches may ask for their plan."""
+    whether searches may ask for their plan, and what validation has compiled (fhir_server.conformance)."""
 
     store: Store
     clock: Callable[[], datetime]
@@ -43,6 +49,7 @@ class Service:
     rules: Memory = field(default_factory=Memory)
     policy: Policy = Policy()
     explains: bool = False
+    knows: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,15 @@ class Settings(BaseSettings):
     versioned_updates: bool = Field(
         default=False, description="Require If-Match where a resource that exists is updated or patched."
     )
+    profiles: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="Profiles that what is written must follow, by resource type, as JSON: "
+        '{"Patient": ["http://hl7.no/fhir/StructureDefinition/no-basis-Patient"]}.',
+    )
+    claimed_profiles: bool = Field(
+        default=True,
+        description="Hold what is written to the profiles that it claims in meta.profile and that are known.",
+    )
     trusted_proxies: str = Field(
         default="",
         description="Addresses or networks whose Forwarded and X-Forwarded-... headers are believed, "

@@ -15,6 +15,7 @@ from typing import Any
 
 from fhir_server import alerts, preconditions
 from fhir_server.alerts import Written
+from fhir_server.conformance import enforce
 from fhir_server.errors import FhirError, inside
 from fhir_server.exchange import Service
 from fhir_server.instants import microseconds
@@ -133,6 +134,7 @@ def _only(matches: Sequence[Version]) -> Version | None:
 async def _commit(
     service: Service, changes: Sequence[Change], base: str, then: Callable[[Transaction], None] | None
 ) -> list[Outcome]:
+    await enforce(service, changes)
     now = service.clock()
     await alerts.prepare(service.store, (change.resource for change in changes if change.resource))
     if len(changes) < _MANY:

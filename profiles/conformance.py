@@ -36,7 +36,7 @@ class Profiles:
         self, added: Mapping[str, dict[str, Any]] | None = None, definitions: Definitions | None = None
     ) -> None:
         self.definitions = definitions or load()
-        self.added = dict(added or {})
+        self.added = {} if added is None else added
         self._profiles: dict[str, Profile] = {}
         self._checks: dict[str, Check] = {}
 

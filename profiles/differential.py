@@ -30,6 +30,10 @@ class ProfileError(Exception):
         super().__init__("; ".join(f"{where}: {said}" if where else said for said, where in problems))
 
 
+class UnknownBaseError(ProfileError):
+    """A profile of a profile that is not known."""
+
+
 @dataclass(slots=True)
 class Node:
     """An element that a differential constrains, or a slice of one.
@@ -121,7 +125,7 @@ def _read(
     else:
         found = resolve(base)
         if found is None:
-            raise ProfileError([(f"The base definition {base} is not known here", "")])
+            raise UnknownBaseError([(f"The base definition {base} is not known here", "")])
         parent = _read(found, resolve, definitions, (*below, str(url)))
         if parent.type != type_:
             raise ProfileError([(f"The profile is of {type_} and its base of {parent.type}", "")])

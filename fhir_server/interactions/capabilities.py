@@ -9,7 +9,7 @@ from typing import Any
 
 from fhir_server.errors import FhirError
 from fhir_server.exchange import Policy, Request, Response, Service
-from fhir_server.interactions.operations import DEFINED, META, META_OF_ONE
+from fhir_server.interactions.operations import DEFINED, META, META_OF_ONE, OF_ALL
 from fhir_server.interactions.shaping import SHAPES, Shaping
 from fhir_server.interactions.terminology_capabilities import terminology_capabilities
 from fhir_server.resource_json import encode
@@ -95,7 +95,7 @@ def _statement(base: str, started: datetime, resources: list[dict[str, Any]]) ->
 
 
 def _operations(type_: str) -> list[dict[str, Any]]:
-    found = {**DEFINED.get(type_, {}), **META, **(META_OF_ONE if type_ else {})}
+    found = {**DEFINED.get(type_, {}), **META, **OF_ALL, **(META_OF_ONE if type_ else {})}
     return [{"name": name, "definition": url} for name, url in found.items()]
 
 

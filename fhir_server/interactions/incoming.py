@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from fhir_server.alerts import check_plan
+from fhir_server.conformance import check_definition
 from fhir_server.errors import FhirError, Issue
 from fhir_server.exchange import Request, Service
 from fhir_server.search.parse import parse_criteria
@@ -34,9 +35,11 @@ def read_resource(request: Request) -> dict[str, Any]:
         raise FhirError(
             "malformed", f"The resource {said}, the URL is for {request.type}", expression=request.type
         )
-    problems = [Issue(p.severity, p.code, p.diagnostics, p.expression) for p in validate(resource)]
+    problems = [Issue(p.severity, p.code, p.diagnostics, p.expression, p.rule) for p in validate(resource)]
     if type_ in _WITH_THRESHOLDS and not problems:
         problems = check_plan(resource)
+    if type_ == "StructureDefinition" and not problems:
+        problems = check_definition(resource)
     if any(problem.severity in ("error", "fatal") for problem in problems):
         raise FhirError("unprocessable", issues=problems)
     return resource

@@ -21,6 +21,7 @@ from fhir_server.interactions.operations.everything import everything
 from fhir_server.interactions.operations.fhirpath import evaluate_fhirpath
 from fhir_server.interactions.operations.last import lastn
 from fhir_server.interactions.operations.statistics import stats
+from fhir_server.interactions.operations.validate import validate
 from fhir_server.interactions.patch import patch
 from fhir_server.interactions.read import read
 from fhir_server.interactions.search import search
@@ -36,9 +37,12 @@ Interaction = Callable[[Service, Request], Awaitable[Response]]
 OPERATIONS: Mapping[str, tuple[str, Interaction]] = {
     "$closure": ("closure", closure),
     "$cql": ("$cql", evaluate_cql),
+    "$validate": ("validate", validate),
     "$fhirpath": ("$fhirpath", evaluate_fhirpath),
     "Library/$evaluate": ("Library/$evaluate", evaluate_library),
     "Library/{id}/$evaluate": ("Library/$evaluate", evaluate_library),
+    "{type}/$validate": ("validate", validate),
+    "{type}/{id}/$validate": ("validate", validate),
     "CodeSystem/$lookup": ("lookup", terminology.lookup_code),
     "CodeSystem/{id}/$lookup": ("lookup", terminology.lookup_code),
     "CodeSystem/$subsumes": ("subsumes", terminology.subsumes_codes),
@@ -140,6 +144,10 @@ def _is_member(type_: str, member: str) -> bool:
 
 def _match_type(type_: str, rest: list[str]) -> Place:
     match rest:
+        case ["$validate"]:
+            return Place("{type}/$validate", type_)
+        case [id_, "$validate"] if id_:
+            return Place("{type}/{id}/$validate", type_, id_)
         case [name] if f"{type_}/{name}" in OPERATIONS:
             return Place(f"{type_}/{name}", type_)
         case [id_, name] if f"{type_}/{{id}}/{name}" in OPERATIONS:

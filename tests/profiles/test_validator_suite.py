@@ -26,7 +26,6 @@ STRUCTURAL = {
         ("required", "StructureDefinition.status"),
         ("required", "StructureDefinition.abstract"),
     ],
-    "encounter-period.json": [("invariant", "Encounter.period")],
     "ext-ccuk.json": [("invariant", "StructureDefinition.differential")],
     "opdef-params.json": [("invariant", "OperationDefinition.parameter[1]")],
     "risk-assessment-probability-range.json": [("invariant", "RiskAssessment.prediction[0]")],

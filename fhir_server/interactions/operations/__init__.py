@@ -10,6 +10,8 @@ from typing import Final
 
 _BASE: Final = "https://varde.dev/fhir/OperationDefinition"
 _FHIR: Final = "http://hl7.org/fhir/OperationDefinition"
+# Those of the system and of every resource type.
+OF_ALL: Final[Mapping[str, str]] = {"validate": f"{_FHIR}/Resource-validate"}
 # Resource type, "" for the system -> the operations' names, and their definitions.
 DEFINED: Final[Mapping[str, Mapping[str, str]]] = {
     "": {"closure": f"{_FHIR}/ConceptMap-closure", "cql": f"{_BASE}/cql", "fhirpath": f"{_BASE}/fhirpath"},

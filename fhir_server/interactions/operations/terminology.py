@@ -233,5 +233,6 @@ def as_error(error: TerminologyError) -> FhirError:
     """As the answer to a request."""
     found = error.finding
     return FhirError(
-        error.category, issues=[_Told(found.severity, found.code, found.text, found.expression, found)]
+        error.category,
+        issues=[_Told(found.severity, found.code, found.text, found.expression, finding=found)],
     )
