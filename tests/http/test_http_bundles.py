@@ -496,6 +496,7 @@ def test_a_uuid_is_replaced_wherever_it_is_a_link(fhir):
             {"url": "http://example.org/x", "valueUri": URN},
             {"url": "http://example.org/y", "valueString": URN},
         ],
+        "basedOn": [{"reference": "#b"}],
         "identifier": {"system": "urn:ietf:rfc:3986", "value": URN},
         "contained": [
             {"resourceType": "Basic", "id": "b", "code": {"text": "x"}, "subject": {"reference": URN}}
