@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from secrets import token_hex
@@ -20,7 +21,7 @@ from fhir_server.compression import WORTH, compress, decompress, takes_gzip
 from fhir_server.errors import FhirError, operation_outcome
 from fhir_server.exchange import Request, Response, Service, parse_pairs
 from fhir_server.instants import http_date
-from fhir_server.interactions import later
+from fhir_server.interactions import binary, later
 from fhir_server.interactions.bundle import bundle
 from fhir_server.interactions.entries import location
 from fhir_server.interactions.routes import ROUTES, Interaction, Place, match
@@ -50,9 +51,9 @@ _PATCH = frozenset({JSON, XML, JSON_PATCH, XML_PATCH})
 _HEADERS = {
     name.encode(): name
     for name in (
-        "accept", "accept-encoding", "accept-language", "content-encoding", "content-length", "content-type",
-        "if-match", "if-modified-since", "if-none-exist", "if-none-match", "prefer", "x-request-id",
-        *origin.HEADERS,
+        "accept", "accept-encoding", "content-encoding", "content-length", "content-type", "if-match",
+        "if-modified-since", "if-none-exist", "if-none-match", "prefer", "x-request-id",
+        "x-security-context", *origin.HEADERS,
     )
 }  # fmt: skip
 # A request id is logged, so what could be a person's number is not taken over as one.
@@ -120,11 +121,16 @@ class Fhir:
         query = scope["query_string"].decode("latin-1")
         format_ = _form(call, query)
         accept = call.headers.get("accept")
-        call.format = response_format(accept, format_)
-        interaction, place = _route(call, scope["path"].removeprefix(BASE))
+        interaction, place = _route(call, scope["path"].removeprefix(BASE), accept, format_)
+        as_content = binary.is_read_as_content(call.interaction, place.type, accept, format_)
         is_form = place.template.endswith("_search")
+        if not as_content and not is_form:
+            call.format = response_format(accept, format_)
         body, media, resource = b"", JSON, None
-        if call.method in _WITH_BODY:
+        if binary.is_sent_as_content(call.interaction, place.type, call.headers.get("content-type")):
+            body = await self._read_body(call.headers, receive)
+            resource = await _aside(binary.of_content, body, place.id, call.headers)
+        elif call.method in _WITH_BODY:
             expected = _FORM if is_form else _PATCH if call.method == "PATCH" else _RESOURCE
             media = body_format(call.headers.get("content-type"), expected)
             body = await self._read_body(call.headers, receive)
@@ -149,7 +155,8 @@ class Fhir:
         if call.interaction in later.SUPPORTED and call.method != "HEAD" and request.prefer.asynchronous:
             url = f"{base}{scope['path'].removeprefix(BASE)}{'?' if query else ''}{query}"
             return await later.start(self._service, request, interaction, url)
-        return await interaction(self._service, request)
+        response = await interaction(self._service, request)
+        return binary.as_content(response, accept) if as_content else response
 
     async def _read_body(self, headers: dict[str, str], receive: Receive) -> bytes:
         """The whole body; FhirError("too-large") as soon as it is clear, with or without Content-Length."""
@@ -196,7 +203,11 @@ def _read_headers(scope: Scope) -> dict[str, str]:
     return headers
 
 
-def _route(call: _Call, path: str) -> tuple[Interaction, Place]:
+def _route(call: _Call, path: str, accept: str | None, format_: str | None) -> tuple[Interaction, Place]:
+    with suppress(
+        FhirError
+    ):  # what is wrong with the path is told first, if possible in the format asked for
+        call.format = response_format(accept, format_)
     place = match(path)
     call.template = f"{BASE}/{place.template}"
     routes = _ROUTES[place.template]

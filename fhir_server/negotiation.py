@@ -84,6 +84,16 @@ def body_format(content_type: str | None, expected: frozenset[str]) -> str:
     return found
 
 
+def names_resource(accept: str) -> bool:
+    """Whether an Accept header names FHIR's JSON or XML, wildcards aside."""
+    return any(map(_resource_format, accept.split(",")))
+
+
+def is_resource(content_type: str) -> bool:
+    """Whether a body says that it is FHIR's JSON or XML, of whatever version or encoding."""
+    return _NAMES.get(content_type.partition(";")[0].strip().lower()) in _RESOURCES
+
+
 def patch_format(content_type: Any) -> str | None:
     """JSON_PATCH, XML_PATCH or something else for the content type of a Binary."""
     return _format(content_type) if isinstance(content_type, str) else None

@@ -92,7 +92,9 @@ def check(answer: httpx.Response) -> None:
         assert answer.content == b""
     elif answer.content:
         media_type = answer.headers["content-type"]
-        if "/_async/" not in str(answer.url) or media_type != "application/json":  # a manifest is no FHIR
+        manifest = "/_async/" in str(answer.url) and media_type == "application/json"
+        content = "/Binary/" in str(answer.url) and answer.status_code == 200  # of a Binary, as it is
+        if not manifest and not content:
             assert media_type in (f"application/fhir+{form}; charset=utf-8" for form in ("json", "xml"))
         if answer.status_code >= 400:
             outcome = answer.json() if "json" in media_type else resource_xml.decode(answer.content)
