@@ -51,8 +51,8 @@ _PATCH = frozenset({JSON, XML, JSON_PATCH, XML_PATCH})
 _HEADERS = {
     name.encode(): name
     for name in (
-        "accept", "accept-encoding", "content-encoding", "content-length", "content-type", "if-match",
-        "if-modified-since", "if-none-exist", "if-none-match", "prefer", "x-request-id",
+        "accept", "accept-encoding", "accept-language", "content-encoding", "content-length", "content-type",
+        "if-match", "if-modified-since", "if-none-exist", "if-none-match", "prefer", "x-request-id",
         "x-security-context", *origin.HEADERS,
     )
 }  # fmt: skip
