@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,16 +12,17 @@ from fhir_server.errors import FhirError
 from fhir_server.exchange import Request, Response, Service
 from fhir_server.interactions.entries import resource_of, response_of
 from fhir_server.interactions.shaping import SHAPES, Shaping
-from fhir_server.resource_json import encode
+from fhir_server.resource_json import decode_stored, encode
 from fhir_server.search.parameters.date import bounds
-from fhir_server.store.base import Excerpt, Version
+from fhir_server.store.base import Chapter, Excerpt, Version
 
 MOST = 1000
 _PAGE = 50
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _SORTS = {"-_lastUpdated": False, "_lastUpdated": True}
 # `_beyond` is that of our own next links.
-_OWN = ("_count", "_since", "_at", "_sort", "_beyond")
+_OWN = ("_count", "_since", "_at", "_list", "_sort", "_beyond")
+_REFERENCE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/([1-9][0-9]{0,17}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class _Asked:
     """What the parameters say: the part of the history, and the pairs that were understood."""
 
     excerpt: Excerpt
+    of_list: str | None
     only_total: bool
     applied: list[tuple[str, str]]
 
@@ -36,7 +38,10 @@ class _Asked:
 async def history(service: Service, request: Request) -> Response:
     """The versions of a resource, of a type or of all, newest first, as a Bundle with a next link."""
     asked, shaping = _read(request), Shaping(request)
-    chapter = await service.store.history(request.type or None, request.id or None, asked.excerpt)
+    if asked.of_list is None:
+        chapter = await service.store.history(request.type or None, request.id or None, asked.excerpt)
+    else:
+        chapter = await _of_list(service, request, asked.of_list, asked.excerpt)
     if request.id and not chapter.versions and not await service.store.read(request.type, request.id):
         raise FhirError("not-found", f"There is no such {request.type}")
     only_total = asked.only_total or shaping.only_count
@@ -56,6 +61,32 @@ async def history(service: Service, request: Request) -> Response:
             _entry(version, request.base, shaping, version.seq in revived) for version in chapter.versions
         ]
     return Response(200, encode(bundle))
+
+
+async def _of_list(service: Service, request: Request, id_: str, excerpt: Excerpt) -> Chapter:
+    """Only the versions that the entries of a List refer to, https://hl7.org/fhir/R4/lifecycle.html#lists."""
+    found = await service.store.read("List", id_)
+    if found is None or found.body is None:
+        raise FhirError("invalid", "_list must be the id of a List")
+    entries = decode_stored(found.body).get("entry") or ()
+    named = {_REFERENCE.fullmatch((entry["item"].get("reference") or "").removeprefix(f"{request.base}/"))
+             for entry in entries}  # fmt: skip
+    if len(named) > MOST:
+        raise FhirError("too-costly", f"The List has more than {MOST} entries")
+    everything = replace(excerpt, count=MOST, beyond=None)
+    versions: dict[int, Version] = {}
+    for match in filter(None, named):
+        type_, of, version = match.groups()
+        if request.type in ("", type_) and request.id in ("", of):
+            chapter = await service.store.history(type_, of, everything)
+            versions |= {v.seq: v for v in chapter.versions if version in (None, str(v.version))}
+    ordered = sorted(versions, reverse=not excerpt.oldest_first)
+    sign = 1 if excerpt.oldest_first else -1
+    rest = [seq for seq in ordered if excerpt.beyond is None or (seq - excerpt.beyond) * sign > 0]
+    page = rest[: excerpt.count]
+    return Chapter(
+        tuple(versions[seq] for seq in page), page[-1] if len(rest) > len(page) else None, len(ordered)
+    )
 
 
 def _entry(version: Version, base: str, shaping: Shaping, revived: bool) -> dict[str, Any]:
@@ -108,7 +139,7 @@ def _read(request: Request) -> _Asked:
         during=_range(said, "_at") if "_at" in said else None,
         oldest_first=_SORTS[sort],
     )
-    return _Asked(excerpt, count == 0, list(said.items()))
+    return _Asked(excerpt, said.get("_list"), count == 0, list(said.items()))
 
 
 def _number(said: dict[str, str], name: str, default: Any) -> Any:

@@ -177,3 +177,34 @@ def test_a_deleted_version_is_410_and_the_others_can_be_read(fhir):
     assert fhir.get("/Patient/p/_history/2").status_code == 410
     assert fhir.get("/Patient/p/_history/1").status_code == 200
     assert fhir.get("/Patient/p/_history/3").status_code == 404
+
+
+def test_history_of_what_a_list_refers_to(fhir):
+    for _ in range(3):
+        put(fhir, "p")
+    put(fhir, "q")
+    put(fhir, "r")
+    references = [
+        "Patient/p/_history/2",
+        f"{fhir.base}/Patient/q",
+        "Patient/nobody",
+        "http://elsewhere.test/Patient/r",
+    ]
+    entries = [{"item": {"reference": reference}} for reference in references] + [{"item": {"display": "x"}}]
+    fhir.put(
+        "/List/l",
+        {"resourceType": "List", "id": "l", "status": "current", "mode": "working", "entry": entries},
+    )
+    for path in ("/_history", "/Patient/_history"):
+        book = fhir.get(f"{path}?_list=l").json()
+        told = [(each["resource"]["id"], each["resource"]["meta"]["versionId"]) for each in book["entry"]]
+        assert (told, book["total"]) == ([("q", "1"), ("p", "2")], 2)
+    assert fhir.get("/Patient/p/_history?_list=l").json()["total"] == 1
+    assert fhir.get("/Basic/_history?_list=l").json()["total"] == 0
+    url, seen = "/_history?_list=l&_count=1&_sort=_lastUpdated", []
+    while url:
+        book = fhir.get(url).json()
+        seen += [each["resource"]["id"] for each in book["entry"]]
+        url = next((link["url"] for link in book["link"] if link["relation"] == "next"), None)
+    assert seen == ["p", "q"]
+    assert fhir.get("/_history?_list=nothing").status_code == 400
