@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
 from rules.fhirpath import types
@@ -195,7 +195,7 @@ def can_be_taken_as(item: Any, wanted: str) -> bool:
     return wanted == "System.Any" or taken_as(type_of(item), wanted)
 
 
-@cache
+@lru_cache(maxsize=16_384)
 def taken_as(type: str, wanted: str) -> bool:
     """`code` is a `string`, but nothing is taken as `string` that is not exactly one (R4's suite, 2.0.0)."""
     return type == wanted if types.is_primitive(type) else types.is_a(type, wanted)
@@ -222,7 +222,7 @@ def plain(item: Any) -> Any:
     return _converter(item.type)(item.value)
 
 
-@cache
+@lru_cache(maxsize=16_384)
 def _converter(type: str) -> Any:
     from rules.fhirpath import values
 

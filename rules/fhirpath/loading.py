@@ -26,11 +26,20 @@ def source_of(writer: Writer) -> str:
     return "".join(f"{text}\n" for text, _ in _written(writer))
 
 
+def file_name(text: str) -> str:
+    """The name under which tracebacks find the expression."""
+    return f"<fhirpath {sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}>"
+
+
+def forget(name: str) -> None:
+    """Expressions come and go; their text goes with them."""
+    linecache.cache.pop(name, None)
+
+
 def load(writer: Writer, text: str) -> dict[str, Any]:
     """The module's names. Raises CompileError where Python cannot take it."""
     lines = [line for _, line in _written(writer)]
-    digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    name = f"<fhirpath {digest}>"
+    name = file_name(text)
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     try:
         tree = ast.parse(source_of(writer))

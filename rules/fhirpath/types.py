@@ -7,7 +7,7 @@ ANY for what only the evaluation can tell. https://hl7.org/fhir/R4/fhirpath.html
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Final
 
 from rules.model import r4
@@ -27,6 +27,7 @@ TYPE_INFO: Final = "System.TypeInfo"
 SYSTEM: Final = frozenset((BOOLEAN, INTEGER, LONG, DECIMAL, STRING, DATE, DATETIME, TIME, QUANTITY))
 NUMBERS: Final = frozenset((INTEGER, LONG, DECIMAL))
 TIMES: Final = frozenset((DATE, DATETIME, TIME))
+_REMEMBERED: Final = 16_384  # names come from expressions and data, so that there is no end to them
 _ABSTRACT: Final = frozenset(("Resource", "DomainResource", "Element", "BackboneElement"))
 
 
@@ -47,14 +48,14 @@ def is_known(type: str) -> bool:
     return type in r4.model().classes and not _is_enumeration(type)
 
 
-@cache
+@lru_cache(maxsize=_REMEMBERED)
 def _is_enumeration(type: str) -> bool:
     """CQL's model names the code lists of required bindings as types; FHIRPath knows them as `code`."""
     base = r4.model().classes[type].base
     return base is not None and base.name == "code"
 
 
-@cache
+@lru_cache(maxsize=_REMEMBERED)
 def bases(type: str) -> tuple[str, ...]:
     """A FHIR type and what it specialises, nearest first; System types stand alone."""
     found: list[str] = []
@@ -71,23 +72,23 @@ def is_a(type: str, wanted: str) -> bool:
     return wanted in bases(type)
 
 
-@cache
+@lru_cache(maxsize=_REMEMBERED)
 def is_resource(type: str) -> bool:
     return bases(type)[-1] == "Resource"
 
 
-@cache
+@lru_cache(maxsize=_REMEMBERED)
 def is_abstract(type: str) -> bool:
     """Whether data of this static type are always of a more special one."""
     return type in _ABSTRACT
 
 
-@cache
+@lru_cache(maxsize=_REMEMBERED)
 def is_primitive(type: str) -> bool:
     return any(base in r4.PRIMITIVES for base in bases(type))
 
 
-@cache
+@lru_cache(maxsize=_REMEMBERED)
 def system_of(type: str) -> str | None:
     """The System type that a FHIR type converts to implicitly, or None."""
     if type.startswith("System."):
@@ -99,7 +100,7 @@ def system_of(type: str) -> str | None:
     return QUANTITY if is_a(type, "Quantity") else None
 
 
-@cache
+@lru_cache(maxsize=_REMEMBERED)
 def element(type: str, name: str) -> Element | None:
     """The element of that name, its own or inherited."""
     for base in bases(type):
@@ -120,7 +121,7 @@ def _element(owner: str, name: str, kind: Type, choice: bool) -> Element:
     return Element(owner, name, keys, isinstance(kind, ListOf), choice)
 
 
-@cache
+@lru_cache(maxsize=_REMEMBERED)
 def elements(type: str) -> tuple[Element, ...]:
     """All elements of a type, inherited ones first."""
     names: dict[str, None] = {}
@@ -130,13 +131,13 @@ def elements(type: str) -> tuple[Element, ...]:
     return tuple(found for name in names if (found := element(type, name)) is not None)
 
 
-@cache
+@lru_cache(maxsize=_REMEMBERED)
 def properties(type: str) -> dict[str, tuple[str, str]]:
     """Of every JSON property of a type: the element's name and type."""
     return {key: (e.name, kind) for e in elements(type) for key, kind in e.alternatives}
 
 
-@cache
+@lru_cache(maxsize=_REMEMBERED)
 def specifier(parts: tuple[str, ...]) -> str | None:
     """The type that a written name means, or None where there is none. FHIR's come before System's."""
     namespace, name = ("", parts[0]) if len(parts) == 1 else (parts[0], ".".join(parts[1:]))
