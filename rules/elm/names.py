@@ -42,8 +42,10 @@ NARY: Final = frozenset({"Coalesce", "Concatenate", "Expand", "Collapse", "Date"
 
 
 def qualified(type_: Named, uris: dict[str, str]) -> str:
-    """`{urn:hl7-org:elm-types:r1}Integer`."""
-    return f"{{{uris.get(type_.model, type_.model)}}}{type_.name}"
+    """`{urn:hl7-org:elm-types:r1}Integer`; inner types as CQL's models spell them, Observation.Component."""
+    first, *inner = type_.name.split(".")
+    name = ".".join([first, *(part[:1].upper() + part[1:] for part in inner)])
+    return f"{{{uris.get(type_.model, type_.model)}}}{name}"
 
 
 def specifier(type_: Type, uris: dict[str, str]) -> dict[str, object]:

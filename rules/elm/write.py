@@ -11,6 +11,8 @@ from rules.runtime.temporal import PRECISIONS, Time
 from rules.typed.tree import QueryClauses, Typed, TypedFunction, TypedLibrary
 from rules.typed.types import (
     BOOLEAN,
+    CODE,
+    CONCEPT,
     DATE,
     DATETIME,
     DECIMAL,
@@ -364,8 +366,15 @@ class Writer:
             found["context"] = self.node(fields["context"])
         if "codes" in fields:
             found |= {"codeProperty": fields["codeProperty"], "codeComparator": fields["codeComparator"]}
-            found["codes"] = self.node(fields["codes"])
+            found["codes"] = self.node(_listed(fields["codes"]))
         return found
+
+
+def _listed(codes: Typed) -> Typed:
+    """The codes of a retrieve as ELM has them, where a Concept is a list of its codes."""
+    if codes.type != CONCEPT:
+        return codes
+    return Typed("Property", ListOf(CODE), [codes], {"path": "codes"}, codes.at)
 
 
 def _given(**values: Any) -> Json:

@@ -105,3 +105,24 @@ def test_deep_elm_is_a_compile_error() -> None:
         document = {"type": "Negate", "operand": document}
     with pytest.raises(CompileError):
         cql.load_elm(expression(document))
+
+
+def test_elm_spells_codes_and_types_as_other_engines_read_them() -> None:
+    text = (
+        "using FHIR version '4.0.1' codesystem S: 'urn:s' code A: 'a' from S concept C: { A } context Patient "
+        "define X: [Observation: C] O return (First(O.component)) is FHIR.Observation.Component"
+    )
+    library = cql.compile(text)
+    query = library.to_elm()["library"]["statements"]["def"][0]["expression"]
+    codes = query["source"][0]["expression"]["codes"]
+    assert (codes["type"], codes["path"], codes["source"]["type"]) == ("Property", "codes", "ConceptRef")
+    specified = query["return"]["expression"]["isTypeSpecifier"]["name"]
+    assert specified == "{http://hl7.org/fhir}Observation.Component"
+    data = [
+        {
+            "resourceType": "Observation",
+            "code": {"coding": [{"system": "urn:s", "code": "a"}]},
+            "component": [{}],
+        }
+    ]
+    assert cql.load_elm(library.to_elm()).evaluate("X", resources=data) == [True]

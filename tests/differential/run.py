@@ -3,7 +3,8 @@
 FILE is FHIRHelpers-4.0.1.cql of github.com/cqframework/clinical_quality_language (examples/js). Node and npm
 must be there; the packages are installed into --folder. Every difference must be explained in
 differences.json, {case: {"ours", "theirs", "why"}}, or this fails; so does an explanation that is out of date.
-With --elm the ELM of the npm translator is also read by rules.cql.load_elm, and must give what our text gives.
+With --elm the ELM of the npm translator is also read by rules.cql.load_elm, and must give what our text gives;
+and our ELM is run by npm cql-execution.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from tests.cql.fhir_data import GIVEN, HEAD, NOW, RESOURCES, VALUESETS
 from tests.cql.test_cql_suite import is_as
 
 HERE = Path(__file__).parent
-PACKAGES = ("@cqframework/cql@5.3.0", "cql-exec-fhir@2.1.6", "@lhncbc/ucum-lhc")
+PACKAGES = ("@cqframework/cql@5.3.0", "cql-execution", "cql-exec-fhir", "@lhncbc/ucum-lhc")
 SUITE = Path(os.environ.get("VARDE_SUITES", HERE.parents[2] / "shared" / "suites")) / "cql" / "expected.json"
 
 Json = dict[str, Any]
@@ -243,8 +244,8 @@ def _theirs(value: Any) -> Any:
     if "interval" in value:
         low, low_closed, high, high_closed = value["interval"]
         return {"interval": [_theirs(low), low_closed, _theirs(high), high_closed]}
-    if "type" not in value:
-        return value
+    if "type" not in value or "elements" not in value:
+        return {name: _theirs(item) for name, item in value.items()}
     return _structured(value["type"], {n: _theirs(v) for n, v in value["elements"].items()})
 
 
@@ -281,7 +282,10 @@ def main() -> int:
     options = parser.parse_args()
     texts = cases(options.suite)
     answers = ask(options.folder, options.helpers, texts, elm=options.elm)
-    return report(texts, answers, options.write) + (read_elm(texts, answers) if options.elm else 0)
+    failed = report(texts, answers, options.write)
+    if options.elm:
+        failed += read_elm(texts, answers) + run_elm(options.folder, options.helpers)
+    return failed
 
 
 def ask(folder: Path, helpers: Path, texts: dict[str, str], *, elm: bool) -> Json:
@@ -290,10 +294,8 @@ def ask(folder: Path, helpers: Path, texts: dict[str, str], *, elm: bool) -> Jso
         subprocess.run(["npm", "install", "--silent", "--prefix", str(folder), *PACKAGES], check=True)
     asked = {
         "libraries": {"FHIRHelpers": helpers.read_text()},
-        "resources": [{**tree(r, Named("FHIR", r["resourceType"]))} for r in RESOURCES],
-        "valuesets": {
-            url: [{"system": c.system, "code": c.code} for c in codes] for url, codes in VALUESETS.items()
-        },
+        "resources": [tree(r, Named("FHIR", str(r["resourceType"]))) for r in RESOURCES],
+        "valuesets": _valuesets(),
         "offset": "1",
         "folder": str(folder),
         "elm": elm,
@@ -301,8 +303,17 @@ def ask(folder: Path, helpers: Path, texts: dict[str, str], *, elm: bool) -> Jso
     }
     path = folder / "asked.json"
     path.write_text(json.dumps(asked))
+    return _node("npm_cql.mjs", path)
+
+
+def _valuesets() -> Json:
+    return {url: [{"system": c.system, "code": c.code} for c in codes] for url, codes in VALUESETS.items()}
+
+
+def _node(script: str, path: Path) -> Json:
+    """The answers of a script, in the time zone of the cases."""
     environment = {**os.environ, "TZ": "Etc/GMT-1"}
-    command = ["node", str(HERE / "npm_cql.mjs"), str(path)]
+    command = ["node", str(HERE / script), str(path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return dict(json.loads(done.stdout[done.stdout.index("{") :]))
 
@@ -349,6 +360,50 @@ def read_elm(texts: dict[str, str], answers: Json) -> int:
             print(f"ELM of {name}\n    text: {mine}\n    ELM:  {read}")
     print("their ELM here:", dict(counted))
     return bool(counted["different"])
+
+
+def run_elm(folder: Path, helpers: Path) -> int:
+    """Our ELM in npm cql-execution, against our values."""
+    texts = cases(suite=False)
+    helper = ask(folder, helpers, {"helpers": helpers.read_text()}, elm=True)["helpers"]["elm"]
+    asked = {
+        "folder": str(folder),
+        "resources": RESOURCES,
+        "valuesets": _valuesets(),
+        "now": NOW,
+        "elm": {name: cql.compile(text).to_elm() for name, text in texts.items()},
+        "included": [json.loads(helper)],
+    }
+    path = folder / "elm.json"
+    path.write_text(json.dumps(asked, default=lambda d: float(d) if d % 1 else int(d)))
+    answers = _node("cql_execution.cjs", path)
+    explained: Json = json.loads((HERE / "differences.json").read_text())
+    counted: Counter[str] = Counter()
+    for name, text in texts.items():
+        mine, other = _loose(ours(text)), _loose(theirs(answers[name]))
+        known = f"our ELM in cql-execution, {name}" in explained
+        agrees = same(mine, other)
+        counted["same" if agrees else "explained" if known else "different"] += 1
+        if agrees is known:
+            print(f"our ELM in cql-execution, {name}\n    ours:   {mine}\n    theirs: {other}")
+    print("our ELM in cql-execution:", dict(counted))
+    return bool(counted["different"])
+
+
+def _loose(value: Any) -> Any:
+    """Numbers to eight decimals, whatever their type; a primitive as its value."""
+    if isinstance(value, list):
+        return [_loose(item) for item in value]
+    if isinstance(value, dict):
+        if set(value) in ({"value"}, {"decimal"}):
+            return _loose(*value.values())
+        return {name: _loose(item) for name, item in value.items()}
+    if isinstance(value, bool) or value is None:
+        return value
+    try:
+        return _number(round(Decimal(str(value)), 8))
+    except ArithmeticError:
+        return _moment(value) if _DATE_TIME.fullmatch(value) else value
 
 
 if __name__ == "__main__":
