@@ -122,6 +122,7 @@ class Reader:
         self._value_sets = value_sets
         self._flaws: list[Flaw] = []
         self._named: list[Used] = []
+        self._lost = False  # whether a library is missing from them
         self._key = ""
         self._whole = True  # so far, of the rule that is being read
         coded = (resource.get("type") or {}).get("coding") or ()
@@ -157,9 +158,11 @@ class Reader:
 
     def _libraries_named(self) -> Iterator[Used]:
         for position, canonical in enumerate(self._resource.get("library") or ()):
-            used = self._library(str(canonical), f"PlanDefinition.library[{position}]")
-            if used is not None:
+            used = canonical and self._library(str(canonical), f"PlanDefinition.library[{position}]")
+            if used:
                 yield used
+            elif canonical:
+                self._lost = True
 
     def _library(self, canonical: str, where: str) -> Used | None:
         resource = self._libraries.by_canonical(canonical)
@@ -278,9 +281,7 @@ class Reader:
                 if (name := _defined(used, text)) is not None:
                     return self._checked(used, name, where)
         if language in NAMES:
-            if len(libraries) >= len(
-                self._resource.get("library") or ()
-            ):  # else it may be in one that is missing
+            if libraries is not self._named or not self._lost:  # else it may be in the one that is missing
                 self._flaw(f"{where}.expression", f"no library of the PlanDefinition defines {text}")
             return None
         return self._inline(text, libraries, where)

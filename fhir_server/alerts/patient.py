@@ -72,7 +72,8 @@ def _compile(desk: Desk, patient: str) -> PatientRules:
         if care_plan and care_plan.get("status") == "active" and is_about(care_plan, patient):
             plan = read_plan(desk, goals, care_plan)
             read.append(plan)
-            for canonical in care_plan.get("instantiatesCanonical") or ():
+            named = care_plan.get("instantiatesCanonical") or ()
+            for canonical in filter(None, named):  # null where there is only an extension
                 follows[canonical] = (*follows.get(canonical, ()), plan)
     rules, problems = plans.make_rules(read, ucum)
     by_code: dict[Coding, tuple[Rule, ...]] = {}

@@ -338,6 +338,17 @@ class TestWhomItJudges:
         (task,) = ward.found("Task", patient="p")
         assert task["basedOn"] == [{"reference": "CarePlan/plan"}]
 
+    def test_a_name_that_is_only_an_extension_names_nothing(self, ward):
+        one_rule(ward, kind="clinical-protocol")
+        beside = {"extension": [{"url": "http://example.org/why", "valueString": "not decided"}]}
+        watched(
+            ward,
+            instantiatesCanonical=[None, f"{URL}/PlanDefinition/rule"],
+            _instantiatesCanonical=[beside, None],
+        )
+        ward.read(SPO2, 80, "2026-11-20")
+        assert ward.zones() == ["yellow"]
+
     def test_a_plan_that_is_over_or_names_another_version_does_not_count(self, ward):
         one_rule(ward, kind="workflow-definition", version="2")
         named = f"{URL}/PlanDefinition/rule"
@@ -819,6 +830,23 @@ class TestUpload:
         ((expression, diagnostics),) = refused(ward, definition(action("Low"), made))
         assert expression == f"PlanDefinition.action[1].{place}"
         assert said in diagnostics
+
+    def test_a_name_is_looked_for_in_the_library_that_the_expression_refers_to(self, ward):
+        ward.put(library())
+        other = "library Other version '1.0.0'\ndefine Yes: true\n"
+        ward.put(library(other, "other", "Other"))
+        both = [f"{URL}/Library/oxygen", f"{URL}/Library/other"]
+        referring = condition("Low")
+        referring["expression"]["reference"] = f"{URL}/Library/other"
+        ((_, said),) = refused(ward, definition(action(referring), library=both))
+        assert said == "no library of the PlanDefinition defines Low"
+        referring["expression"]["expression"] = "Yes"
+        ward.put(definition(action(referring, title="Ja"), library=both))
+        beside = {"extension": [{"url": "http://example.org/why", "valueString": "not decided"}]}
+        null = definition(action("Lowest"), library=[both[0], None], _library=[None, beside])
+        assert refused(ward, null)[0][1] == "no library of the PlanDefinition defines Lowest"
+        ward.read(SPO2, 97, "2026-11-20")
+        assert ward.flag()["code"]["text"] == "Ja (97 %)"
 
     def test_a_library_that_is_not_there_or_not_active_is_refused(self, ward):
         assert refused(ward, definition())[0] == (
