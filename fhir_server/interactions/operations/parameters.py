@@ -34,7 +34,8 @@ def read_parameters(request: Request, *, bare: str | None = None) -> dict[str, A
         for p in validate(resource)
         if not _of_another_version(p)
     ]
-    if any(problem.severity in ("error", "fatal") for problem in problems):
+    # "There are more problems than these" would hide those that matter.
+    if any(p.severity in ("error", "fatal") or p.code == "informational" for p in problems):
         raise FhirError("unprocessable", issues=problems)
     if type_ != "Parameters":
         return {"resourceType": "Parameters", "parameter": [*given, {"name": bare, "resource": resource}]}
