@@ -44,9 +44,17 @@ def library() -> Library:
 
 
 def use_imported(systems: Systems) -> None:
-    """Where the code systems are that were imported (fhir_server.imported), by URL; for the whole process."""
+    """Where the code systems are that were imported (fhir_server.imported), by URL; "" gives them all.
+
+    For the whole process.
+    """
     global _imported
     _imported = systems
+
+
+def imported(url: str = "") -> Sequence[CodeSystem]:
+    """The code systems that were imported, of one URL or all."""
+    return _imported(url)
 
 
 async def load(store: Store, start: Iterable[Resource] = (), wants: Iterable[Want] = (),

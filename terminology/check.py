@@ -14,6 +14,7 @@ from terminology.filters import is_excluded_from_use, selected
 from terminology.findings import Finding, TerminologyError, finding
 from terminology.library import Library, canonical_of
 from terminology.members import members
+from terminology.notes import Notes
 from terminology.resolve import (
     check_supplements,
     status_finding,
@@ -39,41 +40,13 @@ class Found:
     texts: tuple[Designation, ...]
 
 
-class Check:
-    """Gathers what is to say about the codings of one request.
-
-    `issues` for the OperationOutcome, `messages` for the message, `unknown` the systems that would be needed,
-    `state` the concept whose status is worth a word, `normal` the code as its system writes it.
-    """
+class Check(Notes):
+    """Looks at the codings of one request, and gathers what is to say about them."""
 
     def __init__(self, asked: Asked, library: Library, infer: bool = False) -> None:
+        super().__init__()
         self.asked, self.library, self.infer = asked, library, infer
-        self.issues: list[Finding] = []
-        self.messages: list[str] = []
-        self.unknown: dict[str, None] = {}
-        self.state: Concept | None = None
-        self.state_path = ""
-        self.normal: str | None = None
         self.supplements: tuple[str, ...] = asked.several("useSupplement")
-
-    @property
-    def failed(self) -> bool:
-        return any(issue.severity == "error" for issue in self.issues)
-
-    def note(self, found: Finding | None) -> None:
-        """An issue that is not worth a place in the message."""
-        if found and found not in self.issues:
-            self.issues.append(found)
-
-    def say(self, found: Finding | None) -> None:
-        """An issue that the message has too."""
-        self.note(found)
-        if found:
-            self.messages.append(found.text)
-
-    def add(self, found: Finding | None) -> None:
-        """An issue; the message has the errors."""
-        (self.say if found and found.severity == "error" else self.note)(found)
 
     # What has to be there before a code is looked at.
 
@@ -300,21 +273,6 @@ class Check:
                 "value_set": canonical_of(resource),
             }
             self.note(finding("CONCEPT_DEPRECATED_IN_VALUESET", _at(path, "code"), **words))
-
-    def note_state(self, concept: Concept, path: str) -> None:
-        """Remember a concept whose status is worth a word, the first inactive one before others."""
-        first = self.state is None or (concept.inactive and not self.state.inactive)
-        if first and (concept.inactive or concept.status):
-            self.state, self.state_path = concept, path
-
-    def unknown_code(self, system: CodeSystem, code: str, where: str) -> bool:
-        """A code that its system does not have: an error, or only a warning (and True) of a fragment."""
-        words = {"code": code, "system": system.url, "version": system.version}
-        if system.content != "complete":
-            self.note(finding("UNKNOWN_CODE_IN_FRAGMENT", where, **words))
-            return True
-        self.add(finding("Unknown_Code_in_Version" if system.version else "Unknown_Code_in", where, **words))
-        return False
 
     def unknown_system(self, found: Finding, url: str, version: str | None) -> None:
         """A system that is not there is told once."""

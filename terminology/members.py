@@ -170,8 +170,9 @@ class _Compiler:
         if system.large and chosen is None:
             whole = frozenset(() if active else {url})
             return Members(whole=whole, rules={url: _known_in(system, active)})
-        concepts = system.concepts.values() if chosen is None else filter(None, map(system.find, chosen))
-        codes = {concept.code for concept in concepts if not (active and concept.inactive)}
+        codes = set(system.concepts if chosen is None else chosen)
+        if active:
+            codes = {code for code in codes if (found := system.find(code)) and not found.inactive}
         partial = system.content != "complete"
         if partial and "concept" in part:  # a fragment says nothing against the rest of a list
             codes |= {listed.get("code", "") for listed in part["concept"]}

@@ -68,8 +68,6 @@ def validate_in_system(resource: Resource | None, asked: Asked, library: Library
         "version": system.version,
         "compose": {"include": [{"system": url, **({"version": system.version} if system.version else {})}]},
     }
-    if resource is None and not asked.text("url") and not codings[0].get("version"):
-        asked.values.pop("version", None)
     validation = _Validation(value_set, mode, codings, concept, asked, library, internal=True)
     validation.check.prepare(value_set)
     return validation.run()

@@ -160,8 +160,9 @@ class Imported:
         self._lock = threading.Lock()
 
     def __call__(self, url: str) -> list[ImportedSystem]:
-        """Those of a URL."""
-        return self.by_url.get(url, [])
+        """Those of a URL, all of them for ""."""
+        found = self.by_url
+        return found.get(url, []) if url else [system for systems in found.values() for system in systems]
 
     @property
     def by_url(self) -> Mapping[str, list[ImportedSystem]]:

@@ -8,7 +8,7 @@ from fhir_server.exchange import Request, Response, Service
 from fhir_server.resource_json import encode
 from fhir_server.search.query import Query
 from fhir_server.settings import VERSION
-from fhir_server.vocabulary import decoded
+from fhir_server.vocabulary import decoded, imported
 
 _EXPANSION = (
     "activeOnly", "check-system-version", "check-valueset-version", "count", "default-valueset-version",
@@ -20,13 +20,15 @@ _MOST_SYSTEMS = 1000
 
 
 async def terminology_capabilities(service: Service, request: Request) -> Response:
-    """The TerminologyCapabilities; the code systems in it are those stored now."""
+    """The TerminologyCapabilities; the code systems in it are those stored and imported now."""
     found = await service.store.search(Query("CodeSystem", count=_MOST_SYSTEMS))
     systems: dict[str, list[str]] = {}
     for version in found.versions:
         resource = decoded(version.body or b"{}")
         if resource.get("url") and resource.get("content") != "supplement":
             systems.setdefault(resource["url"], []).append(resource.get("version", ""))
+    for system in imported():
+        systems.setdefault(system.url, []).append(system.version or "")
     return Response(
         200, encode(_statement(request.base, service.started.isoformat(timespec="seconds"), systems))
     )
