@@ -27,6 +27,10 @@ INDEXES = {
 }
 # indexes that leave out the rows in which their column is ""
 PARTIAL = {"reference_url": "url", "reference_value": "value"}
+# those of the rows that are ranges, by where they end: few, since most quantities are one number
+WIDE = {"quantity": "quantity_wide", "measure": "measure_wide", "number": "number_wide"}
+# those in which rows with one value lie in the order of commits
+_IN_ORDER = frozenset(("token", "string", "reference", "uri", "word"))
 # those in which all rows of a parameter lie together
 WHOLE = {table: indexes[0][0] for table, indexes in INDEXES.items() if table != "reference"}
 WALKS = {"seq": "version_type", "moment": "version_moment", "updated": "version_updated", "id": "version_id"}
@@ -163,12 +167,31 @@ def _of_rows(leaf: Leaf) -> tuple[Access, ...]:
         return (Access(leaf.table, index, "", leaf),) if index else ()
     found = []
     for tests in alternatives:
+        if parted := _ending_above(leaf.table, tests):
+            points, wide = (replace(leaf, any_of=(each,)) for each in parted)
+            found += [
+                Access(leaf.table, WHOLE[leaf.table], "", points),
+                Access(leaf.table, WIDE[leaf.table], "", wide),
+            ]
+            continue
         index, column = _index(leaf.table, tests)
         if not index:
             return ()
-        ordered = leaf.table not in ("date", "number", "quantity") and _equal(tests, column)
+        ordered = leaf.table in _IN_ORDER and _equal(tests, column)
         found.append(Access(leaf.table, index, "seq" if ordered else "", replace(leaf, any_of=(tests,))))
     return tuple(found)
+
+
+def _ending_above(table: str, tests: Tests) -> tuple[Tests, ...]:
+    """Rows that end above something, as those that begin above it and those that reach over it."""
+    bounds = [test for test in tests if test.column in ("low", "high") and test.op != "!="]
+    if table not in WIDE or len(bounds) != 1 or bounds[0].column != "high" or bounds[0].op not in (">", ">="):
+        return ()
+    (bound,) = bounds
+    below = "<=" if bound.op == ">" else "<"
+    others = tuple(test for test in tests if test is not bound)
+    begins = Test("low", bound.op, bound.value)
+    return (*others, begins), (*others, bound, Test("low", below, bound.value))
 
 
 def listable(leaf: Leaf, column: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fhir_server.search.query import Query, Sort, Test
-from fhir_server.store.paths import INDEXES, PARTIAL, PROBE, Access, Path, listable
+from fhir_server.store.paths import INDEXES, PARTIAL, PROBE, WIDE, Access, Path, listable
 from fhir_server.store.rows import CURRENT, DAY, patient_key
 from fhir_server.store.sql_condition import (
     NAMED,
@@ -71,7 +71,9 @@ class Walk:
         source = f"{access.table} AS d INDEXED BY {access.index}"
         if access.index in PARTIAL:
             self.where.append(f"d.{PARTIAL[access.index]} <> ''")
-        column = dict(INDEXES[access.table])[access.index]
+        if access.index in WIDE.values():
+            self.where.append("d.low <> d.high")
+        column = dict(INDEXES[access.table]).get(access.index, "high")
         if len(leaf.any_of) > 1 and listable(leaf, column):
             return f"{self._list(leaf)} CROSS JOIN {source}"
         alternatives = [tests_of(s, "d", access.table, implied(tests)) for tests in leaf.any_of]

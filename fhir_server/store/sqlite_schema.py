@@ -17,7 +17,7 @@ import sqlite3
 
 from fhir_server.errors import FhirError
 
-LAYOUT = 2  # PRAGMA user_version of a file laid out like this
+LAYOUT = 3  # PRAGMA user_version of a file laid out like this
 
 TABLES = """
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
@@ -51,9 +51,11 @@ CREATE INDEX date_high ON date (param, high, low);
 CREATE TABLE number (seq INTEGER, param INTEGER, low REAL, high REAL,
     PRIMARY KEY (seq, param, low, high)) WITHOUT ROWID;
 CREATE INDEX number_low ON number (param, low, high);
+CREATE INDEX number_wide ON number (param, high) WHERE low <> high;
 CREATE TABLE quantity (seq INTEGER, param INTEGER, low REAL, high REAL, system INTEGER, code TEXT, unit TEXT,
     PRIMARY KEY (seq, param, low, high, system, code, unit)) WITHOUT ROWID;
 CREATE INDEX quantity_low ON quantity (param, low, high);
+CREATE INDEX quantity_wide ON quantity (param, high) WHERE low <> high;
 CREATE TABLE reference (seq INTEGER, param INTEGER, type INTEGER, id TEXT, url TEXT, system INTEGER,
     value TEXT, PRIMARY KEY (seq, param, id, type, url, system, value)) WITHOUT ROWID;
 CREATE INDEX reference_id ON reference (id, seq, param);
@@ -64,6 +66,7 @@ CREATE INDEX uri_value ON uri (param, value);
 CREATE TABLE measure (seq INTEGER, param INTEGER, unit INTEGER, low REAL, high REAL,
     PRIMARY KEY (seq, param, unit, low, high)) WITHOUT ROWID;
 CREATE INDEX measure_unit ON measure (param, unit, low, high);
+CREATE INDEX measure_wide ON measure (param, unit, high) WHERE low <> high;
 CREATE TABLE composite (seq INTEGER, param INTEGER, system INTEGER, code TEXT, low REAL, high REAL,
     low2 REAL, high2 REAL, system2 INTEGER, code2 TEXT, text TEXT,
     PRIMARY KEY (seq, param, code, system, low, high, low2, high2, code2, system2, text)) WITHOUT ROWID;
