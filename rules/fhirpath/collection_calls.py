@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rules.fhirpath.emitter import Emitter
 
 _CountingSink = Callable[[Item, "str | None"], None]
-_Body = Callable[[], None]
 
 # Existence
 
@@ -43,11 +42,14 @@ def exists(e: Emitter, node: n.Call, scope: Scope) -> str:
         if e.loops > loops:
             e.add("break")
 
-    def tested(item: Item) -> None:
-        with e.block(f"if {e.condition(node.arguments[0], scope.inner(item))}:"):
+    def found_if(item: Item, index: str | None) -> None:
+        with e.block(f"if {tested(e, item, index, node.arguments[0], scope)}:"):
             found_one(item)
 
-    e.walk(source, scope, tested if node.arguments else found_one)
+    if node.arguments:
+        counted(e, source, node.arguments[0], scope, found_if)
+    else:
+        e.walk(source, scope, found_one)
     if len(e.out.lines) == before:
         del e.out.lines[at:]
         return "False"
@@ -95,11 +97,11 @@ def all_(e: Emitter, node: n.Call, scope: Scope) -> str:
     name = e.fresh()
     e.add(f"{name} = True")
 
-    def tested(item: Item, index: str | None) -> None:
-        with e.block(f"if {negated(e.condition(node.arguments[0], scope.inner(item, index)))}:"):
+    def refute(item: Item, index: str | None) -> None:
+        with e.block(f"if {negated(tested(e, item, index, node.arguments[0], scope))}:"):
             e.add(f"{name} = False")
 
-    _counted(e, e.source(node), node.arguments[0], scope, tested)
+    counted(e, e.source(node), node.arguments[0], scope, refute)
     return name
 
 
@@ -187,51 +189,44 @@ def distinct(e: Emitter, node: n.Call, scope: Scope, sink: Sink) -> None:
 # Filtering and projection
 
 
-def _counted(e: Emitter, source: n.Expression, body: n.Expression, scope: Scope, sink: _CountingSink) -> None:
+def counted(e: Emitter, source: n.Expression, body: n.Expression, scope: Scope, sink: _CountingSink) -> None:
     """Every item with the name of its index, where the body asks for it."""
     if not mentions(body, "$index"):
-        return e.walk(source, scope, lambda item: _stepping(e, lambda: sink(item, None)))
+        return e.walk(source, scope, lambda item: sink(item, None))
     index = e.fresh("i")
     e.add(f"{index} = -1")
 
     def with_index(item: Item) -> None:
         e.add(f"{index} += 1")
-        _stepping(e, lambda: sink(item, index))
+        sink(item, index)
 
     return e.walk(source, scope, with_index)
 
 
-def _stepping(e: Emitter, body: _Body) -> None:
-    """Functions inside of functions could go on for ever: all but the outermost are counted."""
-    e.nested += 1
-    at = len(e.out.lines)
-    if e.nested > 1:
-        e.add("c.step()")
-    before = len(e.out.lines)
-    body()
-    e.nested -= 1
-    if len(e.out.lines) == before:
-        del e.out.lines[at:]
+def tested(e: Emitter, item: Item, index: str | None, criteria: n.Expression, scope: Scope) -> str:
+    """The criteria of an item, as a test."""
+    with e.inside():
+        return e.condition(criteria, scope.inner(item, index))
 
 
 @call("where", 1)
 def where(e: Emitter, node: n.Call, scope: Scope, sink: Sink) -> None:
     criteria = stripped(node.arguments[0])
 
-    def tested(item: Item, index: str | None) -> None:
+    def filtered(item: Item, index: str | None) -> None:
         if (pointed := _resolved_type(e, criteria)) is not None:
             with e.block(f"if {points_to(e, item, pointed)}:"):
                 sink(replace(item, targets=(pointed,)))
             return
         at = len(e.out.lines)
-        test = e.condition(criteria, scope.inner(item, index))
+        test = tested(e, item, index, criteria, scope)
         before = len(e.out.lines)
         with e.block(f"if {test}:"):
             sink(item)
         if len(e.out.lines) == before:
             del e.out.lines[at:]
 
-    _counted(e, e.source(node), criteria, scope, tested)
+    counted(e, e.source(node), criteria, scope, filtered)
 
 
 def _resolved_type(e: Emitter, criteria: n.Expression) -> str | None:
@@ -254,11 +249,13 @@ def _resolved_type(e: Emitter, criteria: n.Expression) -> str | None:
 def select(e: Emitter, node: n.Call, scope: Scope, sink: Sink) -> None:
     def projected(item: Item, index: str | None) -> None:
         def found(inner: Item) -> None:
-            sink(replace(inner, many=inner.many or item.many))
+            with e.outside():
+                sink(replace(inner, many=inner.many or item.many))
 
-        e.walk(node.arguments[0], scope.inner(item, index), found)
+        with e.inside():
+            e.walk(node.arguments[0], scope.inner(item, index), found)
 
-    _counted(e, e.source(node), node.arguments[0], scope, projected)
+    counted(e, e.source(node), node.arguments[0], scope, projected)
 
 
 @call("repeat", 1)
@@ -271,11 +268,11 @@ def repeat(e: Emitter, node: n.Call, scope: Scope, sink: Sink) -> None:
         inner = scope.inner(Item(item, types.ANY))
 
         def keep(child: Item) -> None:
-            if e.nested > 1:
-                e.add("c.step(20)")  # to compare an item with all that were found takes its time
+            e.add("c.step(50)")  # to compare an item with all that were found takes its time
             e.add(f"{found}.add({e.box(child)})")
 
-        _stepping(e, lambda: e.walk(node.arguments[0], inner, keep))
+        with e.inside():
+            e.walk(node.arguments[0], inner, keep)
     e.each(Gathered(f"{found}.found", Item(found, types.ANY, many=True)), sink)
 
 

@@ -17,7 +17,7 @@ from rules.runtime.errors import EvaluationError
 from rules.runtime.temporal import DateTime, parse_datetime
 from rules.runtime.units import TextUnits, Units
 
-_MOST_STEPS: Final = 2_000_000
+_MOST_STEPS: Final = 5_000_000
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rules.fhirpath import comparing, elements, fhir, html, numbers, types, values
-from rules.fhirpath.collection_calls import _counted, _stepping
+from rules.fhirpath.collection_calls import counted
 from rules.fhirpath.registry import call, value
 from rules.fhirpath.syntax import stripped
 from rules.fhirpath.value_calls import checked
@@ -69,9 +69,11 @@ def aggregate(e: Emitter, node: n.Call, scope: Scope, sink: Sink) -> None:
     def step(item: Item, index: str | None) -> None:
         so_far = Gathered(total, Item(total, types.ANY, many=True))
         inner = replace(scope.inner(item, index), total=so_far)
-        e.add(f"{total} = {e.bind(numbers.bounded)}({e.gather(node.arguments[0], inner, boxed=True).text})")
+        with e.inside():
+            found = e.gather(node.arguments[0], inner, boxed=True).text
+        e.add(f"{total} = {e.bind(numbers.bounded)}({found})")
 
-    _counted(e, e.source(node), node.arguments[0], scope, step)
+    counted(e, e.source(node), node.arguments[0], scope, step)
     e.each(Gathered(total, Item(total, types.ANY, many=True)), sink)
 
 
@@ -95,8 +97,8 @@ def sort(e: Emitter, node: n.Call, scope: Scope, sink: Sink) -> None:
         parts = ", ".join(e.hold(e.value(key, inner).text) for key in keys)
         e.add(f"{rows}.append(({parts}, {name}))")
 
-    with e.loop(f"for {name} in {gathered.text}:"):
-        _stepping(e, lambda: e.element(name, gathered, row))
+    with e.loop(f"for {name} in {gathered.text}:"), e.inside():
+        e.element(name, gathered, row)
     e.each(replace(gathered, text=f"{e.bind(comparing.sorted_by)}({rows}, {tuple(descending)!r})"), sink)
 
 

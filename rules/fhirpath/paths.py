@@ -30,6 +30,7 @@ class Paths(Writer):
         super().__init__()
         self.strict = strict
         self.plain = plain
+        self.counting = not plain  # search parameters are the administrator's
         self.root = root
         self.roots: list[str] = []
         self.context = Item("v0", type)

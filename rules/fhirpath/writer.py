@@ -101,7 +101,8 @@ class Writer:
         self.needs_context = False  # whether operators read the evaluation's units or clock
         self._names: set[str] = set()
         self._loops = 0
-        self.nested = 0  # functions with an expression of their own that are being written
+        self.counting = True  # whether loops inside of loops are counted
+        self._nested = 0  # functions whose own expression is being written
 
     def problem(self, message: str, at: At, kind: str = "semantic") -> None:
         self.problems.append(Diagnostic(at.line, at.column, kind, message))
@@ -143,8 +144,28 @@ class Writer:
     def loop(self, head: str) -> Iterator[None]:
         self._loops += 1
         with self.block(head):
+            at = len(self.out.lines)
+            counted = self.counting and self._nested > 0
+            if counted:
+                self.add("c.step()")
             yield
+            if counted and len(self.out.lines) == at + 1:
+                del self.out.lines[at]
         self._loops -= 1
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """In the expression that a function evaluates for each item: its loops are inside of others."""
+        self._nested += 1
+        yield
+        self._nested -= 1
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """In what comes after such a function, though it is written inside of it."""
+        before, self._nested = self._nested, max(0, self._nested - 1)
+        yield
+        self._nested = before
 
     @property
     def loops(self) -> int:

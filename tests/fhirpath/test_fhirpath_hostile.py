@@ -45,7 +45,7 @@ def test_ten_thousand_levels_are_refused_or_run_at_once(text):
         fhirpath.compile(text)(PATIENT)
     except (CompileError, EvaluationError) as error:
         assert str(error)
-    assert time.process_time() - begun < 5
+    assert time.process_time() - begun < 10
 
 
 @pytest.mark.parametrize("operator", ["and", "or", "|"])
@@ -141,7 +141,7 @@ def test_what_would_run_away_ends_soon(text):
         fhirpath.compile(text)(PATIENT)
     except EvaluationError as error:
         assert not str(error).startswith("the data are not"), repr(error.__cause__)
-    assert time.process_time() - begun < 5
+    assert time.process_time() - begun < 10
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,12 @@ def invariants(model):
     return [(type, invariant) for (type, _), invariant in found.items()]
 
 
-@pytest.mark.parametrize("part", range(4))
-def test_every_published_invariant_compiles(model, part):
-    found = invariants(model)
-    assert len(found) > 1400
-    for type, invariant in found[part::4]:
-        expression = fhirpath.compile(invariant.expression, type, published=True)
-        assert expression.python_source
+def test_every_published_invariant_compiles(model):
+    """On the first of its types; tests/profiles/test_invariants.py compiles them for all."""
+    found = {invariant.expression: type for type, invariant in reversed(invariants(model))}
+    assert len(found) > 180
+    for expression, type in found.items():
+        assert fhirpath.compile(expression, type, published=True).python_source
 
 
 REFERENCE = "reference.startsWith('#').not() or (reference.substring(1) in %rootResource.contained.id)"

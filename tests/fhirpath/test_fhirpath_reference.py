@@ -187,13 +187,13 @@ def compare(text: str) -> None:
             assert expression.holds(PATIENT, ENVIRONMENT, x=[1, "B"]) is found[0][1], text
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=250, deadline=None, derandomize=True)
 @given(conditions)
 def test_conditions(text: str) -> None:
     compare(text)
 
 
-@settings(max_examples=700, deadline=None, derandomize=True)
+@settings(max_examples=350, deadline=None, derandomize=True)
 @given(expressions)
 def test_expressions(text: str) -> None:
     compare(text)
