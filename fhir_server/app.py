@@ -9,7 +9,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -184,6 +184,16 @@ async def look(url: str, work: Callable[[Transaction], T]) -> T:
         return await store.transact(work)
     finally:
         await store.close()
+
+
+async def with_service(url: str, work: Callable[[Service], Awaitable[T]]) -> T:
+    """Open the store, do work that may write, and close it again."""
+    service = Service(open_store(url), utc_now, time_ordered_id, utc_now())
+    try:
+        await service.store.open()
+        return await work(service)
+    finally:
+        await service.store.close()
 
 
 def utc_now() -> datetime:

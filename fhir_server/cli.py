@@ -15,6 +15,7 @@ from fhir_server.cql_command import cql_command
 from fhir_server.demo.command import demo
 from fhir_server.errors import FhirError
 from fhir_server.imported.command import app as terminology
+from fhir_server.package_command import app as packages
 from fhir_server.settings import VERSION, LogLevel, Settings
 
 app = typer.Typer(
@@ -102,6 +103,7 @@ def explain(
 app.command()(demo)
 app.command("cql")(cql_command)
 app.add_typer(terminology, name="terminology")
+app.add_typer(packages, name="package")
 
 
 def _run(settings: Settings) -> None:

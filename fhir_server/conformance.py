@@ -20,7 +20,7 @@ from fhir_server.exchange import Service
 from fhir_server.resource_json import decode_stored
 from fhir_server.search.query import Match, Query, Test
 from fhir_server.store.base import Excerpt, Store, Version
-from profiles.conformance import Profiles, conform
+from profiles.conformance import Profiles, conform, constrains
 from profiles.context import Context
 from profiles.definitions import load
 from profiles.differential import ProfileError, UnknownBaseError
@@ -217,7 +217,7 @@ def check_definition(definition: dict[str, Any]) -> list[Issue]:
     What it derives from or refers to may come later, so only R4's own profiles are looked at here.
     """
     url = definition.get("url")
-    if definition.get("derivation") != "constraint" or not isinstance(url, str):
+    if not constrains(definition) or not isinstance(url, str):
         return []
     profiles = Profiles({url: definition})
     try:

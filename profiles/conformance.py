@@ -51,7 +51,7 @@ class Profiles:
         found = self._profiles.get(canonical)
         if found is None:
             definition = self.definition(canonical)
-            if definition is None or definition.get("derivation") != "constraint":
+            if definition is None or not constrains(definition):
                 return None
             found = self._profiles[canonical] = read_profile(definition, self.constraining, self.definitions)
         return found
@@ -59,7 +59,7 @@ class Profiles:
     def constraining(self, canonical: str) -> dict[str, Any] | None:
         """The definition of a profile; None for that of a type, which the table has."""
         found = self.definition(canonical)
-        return found if found and found.get("derivation") == "constraint" else None
+        return found if found and constrains(found) else None
 
     def check(self, canonical: str) -> Check | None:
         """The compiled check of a profile; None and ProfileError as in `profile`."""
@@ -88,6 +88,13 @@ class Profiles:
             return self.profile(canonical)
         except ProfileError:
             return None
+
+
+def constrains(definition: Mapping[str, Any]) -> bool:
+    """Whether a StructureDefinition is a profile of a type, and not the definition of one."""
+    base = definition.get("baseDefinition")
+    of_its_own_type = base == f"{HL7}{definition.get('type')}"  # a profile, though it calls itself a new type
+    return base is not None and (of_its_own_type or definition.get("derivation") != "specialization")
 
 
 def _is_version(wanted: str, version: Any) -> bool:
@@ -252,6 +259,8 @@ def _moment(text: str) -> datetime | None:
 
 def bound_by(value: Any, binding: Binding, at: Place, out: Problems) -> None:
     """https://hl7.org/fhir/R4/terminologies.html#strength"""
+    if binding.strength != "required" and type(value) is dict and value.keys().isdisjoint(("coding", "code")):
+        return  # a text of one's own, which only a required binding does not allow
     inside_ = is_member(value, binding.value_set, out.context.member)
     if inside_ is None or inside_:
         return

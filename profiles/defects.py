@@ -27,6 +27,8 @@ INVARIANTS: dict[str, str] = {
     # Forgets that "#" alone means the resource which contains this one.
     "ref-1": "reference.startsWith('#').not() or reference = '#'"
     " or (reference.substring(1) in %rootResource.contained.id)",
+    # Counts from three, where its text says "more than one".
+    "que-12": "enableWhen.count() > 1 implies enableBehavior.exists()",
     # Asks for FHIRPath's Boolean; the answer is one of FHIR's.
     "que-7": "operator = 'exists' implies (answer is boolean)",
 }

@@ -16,6 +16,7 @@ from profiles.problems import Place, Problems
 # Where HL7 alone defines extensions: one that is not known there is a mistake. Those of other versions of
 # FHIR (.../5.0/StructureDefinition/extension-...) and of guides cannot be known here.
 _OF_HL7 = re.compile(r"http://hl7\.org/fhir/(?!test/|tools/|[1-9]\.[0-9]/)")
+_OF_ANOTHER_VERSION = re.compile(r"http://hl7\.org/fhir/[1-9]\.[0-9]/StructureDefinition/extension-")
 _OFTYPE = re.compile(r"(.+)\.ofType\((.+)\)")
 
 
@@ -37,7 +38,7 @@ def known_extension(value: Mapping[str, Any], at: Place, out: Problems) -> None:
 
 
 def _unknown(url: str, modifies: bool, at: Place, out: Problems) -> None:
-    if modifies:
+    if modifies and not _OF_ANOTHER_VERSION.match(url):
         out.add("extension", "This modifier extension is not known here: what it changes is not known", at)
     elif _OF_HL7.match(url):
         out.add("structure", f"HL7 defines no extension {url[:200]}", at)

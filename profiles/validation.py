@@ -80,6 +80,19 @@ _VITAL_SIGNS = {
     "39156-5": "bmi",
     "85354-9": "bp",
 }
+# The same measurements in SNOMED CT: the profiles want the LOINC code beside it.
+_SNOMED = "http://snomed.info/sct"
+_IN_SNOMED = {
+    "86290005": "resprate",
+    "364075005": "heartrate",
+    "431314004": "oxygensat",
+    "386725007": "bodytemp",
+    "276885007": "bodytemp",
+    "50373000": "bodyheight",
+    "27113001": "bodyweight",
+    "60621009": "bmi",
+    "75367002": "bp",
+}
 
 
 def vital_signs(value: Mapping[str, Any]) -> list[str]:
@@ -89,13 +102,20 @@ def vital_signs(value: Mapping[str, Any]) -> list[str]:
     code = value.get("code")
     codings = code.get("coding") if type(code) is dict else None
     found = [
-        _HL7 + _VITAL_SIGNS[coding["code"]]
+        _HL7 + name
         for coding in (codings if type(codings) is list else ())
-        if type(coding) is dict and coding.get("system") == _LOINC and coding.get("code") in _VITAL_SIGNS
+        if type(coding) is dict and (name := _vital_sign(coding))
     ]
     if not found and _is_vital_sign(value):
         found = [_HL7 + "vitalsigns"]
     return list(dict.fromkeys(found))
+
+
+def _vital_sign(coding: Mapping[str, Any]) -> str | None:
+    code = coding.get("code")
+    if type(code) is not str:
+        return None
+    return {_LOINC: _VITAL_SIGNS, _SNOMED: _IN_SNOMED}.get(str(coding.get("system")), {}).get(code)
 
 
 def _is_vital_sign(value: Mapping[str, Any]) -> bool:

@@ -26,6 +26,7 @@ STRUCTURAL = {
         ("required", "StructureDefinition.status"),
         ("required", "StructureDefinition.abstract"),
     ],
+    "q-enablewhen-me-wrong.json": [("invariant", "Questionnaire.item[2]")],
     "ext-ccuk.json": [("invariant", "StructureDefinition.differential")],
     "opdef-params.json": [("invariant", "OperationDefinition.parameter[1]")],
     "risk-assessment-probability-range.json": [("invariant", "RiskAssessment.prediction[0]")],
