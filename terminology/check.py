@@ -10,7 +10,7 @@ from typing import Any
 
 from terminology.asked import Asked
 from terminology.code_system import CodeSystem, Concept, Designation, designations
-from terminology.filters import is_excluded_from_use, selected
+from terminology.filters import check, holds, is_excluded_from_use
 from terminology.findings import Finding, TerminologyError, finding
 from terminology.library import Library, canonical_of
 from terminology.members import members
@@ -73,7 +73,7 @@ class Check(Notes):
                 )
                 if system:
                     used.append(system)
-                    self._selected(system, part, f"ValueSet.compose.{kind}[{index}]")
+                    check(system, part, self.library.regex, f"ValueSet.compose.{kind}[{index}]")
 
     def _import(self, canonical: str, source: Resource) -> Resource:
         found = value_set(self.library, canonical, source, self.asked)
@@ -90,8 +90,8 @@ class Check(Notes):
         extra = supplements_of(part) if part else ()
         return self.library.code_system(url or "", wanted, (*self.supplements, *extra))
 
-    def _selected(self, system: CodeSystem, part: Resource, where: str) -> list[str] | None:
-        return selected(system, part, self.library.regex, where)
+    def _selects(self, system: CodeSystem, part: Resource, concept: Concept, where: str) -> bool:
+        return holds(system, part, concept, self.library.regex, where)
 
     # One coding.
 
@@ -214,15 +214,15 @@ class Check(Notes):
         self, resource: Resource, part: Resource, system: CodeSystem, code: str, path: str, active: bool
     ) -> tuple[bool, Found | None]:
         concept = system.find(code)
-        chosen = self._selected(system, part, "ValueSet.compose.include")
+        whole = not {"concept", "filter"} & part.keys()
         if concept is None:
-            if chosen is None:
+            if whole:
                 partial = self.unknown_code(system, code, _at(path, "code"))
                 return partial, Found(system, system.url, system.version, None, ()) if partial else None
             return False, None
-        if chosen is not None and concept.code not in chosen:
+        if not self._selects(system, part, concept, "ValueSet.compose.include"):
             return False, None
-        if chosen is None or "filter" in part:
+        if "concept" not in part:
             self._note_case(system, code, concept, path)
         if concept.abstract and not self.asked.flag("abstract", True):
             if not self.asked.flag("valueset-membership-only"):
@@ -231,7 +231,7 @@ class Check(Notes):
                 )
             return False, None
         if concept.inactive and (active or self.asked.flag("activeOnly")):
-            if chosen is None or self.asked.flag("activeOnly"):
+            if whole or self.asked.flag("activeOnly"):
                 self.add(finding("STATUS_CODE_WARNING_CODE", _at(path, "code"), code=code))
             self.note_state(concept, path)
             return False, None
@@ -331,8 +331,7 @@ class Check(Notes):
                     return True
                 raise TerminologyError(unknown_system(self.library, part["system"], part.get("version")))
             concept = system.find(coding["code"])
-            chosen = self._selected(system, part, "ValueSet.compose.exclude")
-            if concept is None or (chosen is not None and concept.code not in chosen):
+            if concept is None or not self._selects(system, part, concept, "ValueSet.compose.exclude"):
                 return False
         return all(
             members(self._import(canonical, resource), self.library, self.asked).has(

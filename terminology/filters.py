@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/valueset.html#compositions, https://hl7.org/fhir/R4/valu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from terminology.code_system import PROPERTIES, CodeSystem, Concept, extension_value, value_of
 from terminology.findings import TerminologyError, finding
@@ -29,45 +29,110 @@ def selected(system: CodeSystem, include: dict[str, Any], regex: Regex, where: s
     filters = include.get("filter", [])
     if not filters:
         return None
-    codes: Iterable[str] | None = None
-    for index, asked in enumerate(filters):
-        passing = _passing(system, asked, regex, f"{where}.filter[{index}]")
-        codes = passing if codes is None else [code for code in codes if code in set(passing)]
-    return list(codes or ())
+    passing = [
+        _understood(_passing, system, asked, regex, f"{where}.filter[{index}]")
+        for index, asked in enumerate(filters)
+    ]
+    others = [set(codes) for codes in passing[1:]]
+    return [code for code in passing[0] if all(code in codes for codes in others)]
 
 
-def _passing(system: CodeSystem, asked: dict[str, Any], regex: Regex, where: str) -> list[str]:
+def check(system: CodeSystem, include: dict[str, Any], regex: Regex, where: str) -> None:
+    """TerminologyError for a filter of an include that makes no sense."""
+    for index, asked in enumerate(include.get("filter", [])):
+        _understood(_predicate, system, asked, regex, f"{where}.filter[{index}]")
+
+
+def holds(system: CodeSystem, include: dict[str, Any], concept: Concept, regex: Regex, where: str) -> bool:
+    """Whether an include selects a concept: as `selected`, without looking at the others."""
+    if "concept" in include:
+        listed = (system.find(each.get("code", "")) for each in include["concept"])
+        return any(found is not None and found.code == concept.code for found in listed)
+
+    def passes(*asked: Any) -> bool:
+        return _predicate(*asked)(concept)
+
+    return all(
+        _understood(passes, system, asked, regex, f"{where}.filter[{index}]")
+        for index, asked in enumerate(include.get("filter", []))
+    )
+
+
+T = TypeVar("T")
+
+
+def _understood(
+    read: Callable[[CodeSystem, dict[str, Any], Regex], T],
+    system: CodeSystem,
+    asked: dict[str, Any],
+    regex: Regex,
+    where: str,
+) -> T:
+    """What `read` makes of a filter; its ValueErrors become TerminologyErrors."""
     name, op, value = asked.get("property", ""), asked.get("op", ""), asked.get("value")
+    words = {"system": system.url, "property": name, "op": op}
     if not value:
-        raise TerminologyError(
-            finding(
-                "UNABLE_TO_HANDLE_SYSTEM_FILTER_WITH_NO_VALUE", where, system=system.url, property=name, op=op
-            ),
-            "invalid",
-        )
+        problem = finding("UNABLE_TO_HANDLE_SYSTEM_FILTER_WITH_NO_VALUE", where, **words)
+        raise TerminologyError(problem, "invalid")
     try:
-        if op in _HIERARCHY:
-            return _by_hierarchy(system, name, op, value)
-        if system.large:
-            return _looked_up(system, name, op, value)
-        if system.url == SNOMED and (name, op) == ("concept", "in"):
-            raise ValueError("it asks for a reference set, and none are known here")
-        test = _test(op, value, regex)
-        read = _reader(system, name)
-        return [concept.code for concept in system.walk() if test(read(concept))]
+        return read(system, asked, regex)
     except ValueError as error:
-        raise TerminologyError(
-            finding(
-                "FILTER_NOT_UNDERSTOOD",
-                where,
-                system=system.url,
-                property=name,
-                op=op,
-                value=value[:100],
-                reason=error,
-            ),
-            "invalid",
-        ) from None
+        problem = finding("FILTER_NOT_UNDERSTOOD", where, value=value[:100], reason=error, **words)
+        raise TerminologyError(problem, "invalid") from None
+
+
+def _passing(system: CodeSystem, asked: dict[str, Any], regex: Regex) -> list[str]:
+    name, op, value = asked["property"], asked["op"], asked["value"]
+    if op in _HIERARCHY:
+        return _by_hierarchy(system, name, op, value)
+    if system.large:
+        return _looked_up(system, name, op, value)
+    passes = _predicate(system, asked, regex)
+    return [concept.code for concept in system.walk() if passes(concept)]
+
+
+def _predicate(system: CodeSystem, asked: dict[str, Any], regex: Regex) -> Callable[[Concept], bool]:
+    name, op, value = asked.get("property", ""), asked.get("op", ""), asked["value"]
+    if op in _HIERARCHY:
+        return _in_hierarchy(system, name, op, value)
+    if system.url == SNOMED and (name, op) == ("concept", "in"):
+        raise ValueError("it asks for a reference set, and none are known here")
+    test = _test(op, value, regex)
+    read = _reader(system, name)
+    return lambda concept: test(read(concept))
+
+
+def _in_hierarchy(system: CodeSystem, name: str, op: str, value: str) -> Callable[[Concept], bool]:
+    top, value = _top(system, name, value)
+    if top is None:
+        return lambda concept: op == "is-not-a"
+
+    def is_below(concept: Concept) -> bool:
+        return concept.code != value and value in system.over(concept.code)
+
+    match op:
+        case "is-a":
+            return lambda concept: concept.code == value or is_below(concept)
+        case "descendent-of":
+            return is_below
+        case "descendent-leaf":
+            return lambda concept: is_below(concept) and not concept.children
+        case "child-of":
+            return lambda concept: value in concept.parents
+        case "generalizes":
+            over = system.over(value) | {value}
+            return lambda concept: concept.code in over
+    return lambda concept: concept.code != value and not is_below(concept)
+
+
+def _top(system: CodeSystem, name: str, value: str) -> tuple[Concept | None, str]:
+    """The concept that a question of hierarchy is about, None where a fragment does not have it."""
+    if name not in ("concept", "code"):
+        raise ValueError("a question of hierarchy is about the property concept")
+    top = system.find(value)
+    if top is None and system.content == "complete":
+        raise ValueError("the code system has no such code")
+    return top, top.code if top else value
 
 
 def _looked_up(system: CodeSystem, name: str, op: str, value: str) -> list[str]:
@@ -79,14 +144,9 @@ def _looked_up(system: CodeSystem, name: str, op: str, value: str) -> list[str]:
 
 
 def _by_hierarchy(system: CodeSystem, name: str, op: str, value: str) -> list[str]:
-    if name not in ("concept", "code"):
-        raise ValueError("a question of hierarchy is about the property concept")
-    top = system.find(value)
-    if top is None and system.content == "complete":
-        raise ValueError("the code system has no such code")
+    top, code = _top(system, name, value)
     if op == "is-not-a" and system.large:
         raise ValueError("of a system of this size, is-not-a cannot be asked")
-    code = top.code if top else value
     match op:
         case "is-a":
             return [code, *system.under(code)] if top else []

@@ -11,11 +11,13 @@ import pytest
 from typer.testing import CliRunner
 
 from fhir_server import vocabulary
+from fhir_server.app import create_app
 from fhir_server.cli import app
 from fhir_server.imported import Imported, ImportProblem
 from fhir_server.imported import build as building
 from fhir_server.imported.build import build
 from fhir_server.imported.layouts import release
+from fhir_server.settings import Settings
 from terminology.asked import Asked, read
 from terminology.expand import codes, expand
 from terminology.findings import TerminologyError
@@ -24,6 +26,7 @@ from terminology.library import Library
 from terminology.lookup import lookup, relation
 from terminology.members import members
 from terminology.validate import validate_in_system
+from tests.terminology.suite import Client
 
 SCT = "http://snomed.info/sct"
 ROOT, HEART, PULSE, OLD = "138875005", "364066008", "364075005", "271650001"
@@ -363,3 +366,35 @@ def test_an_import_is_seen_by_a_server_that_runs(tmp_path: Path) -> None:
         assert vocabulary.library().code_system(SCT, None) is not None
     finally:
         vocabulary.use_imported(lambda url: ())
+
+
+def test_the_server_answers_from_it(tmp_path: Path) -> None:
+    """Look-up, expansion, validation and a search below a code, of a system that no resource defines."""
+    out = tmp_path / "out"
+    build(release("sct", snomed(tmp_path)), out)
+    client = Client(create_app(Settings(store=f"sqlite:///{tmp_path}/varde.db", terminology=str(out))))
+
+    def get(path: str) -> Any:
+        answer = client.send(path, None, {})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    told = get(f"CodeSystem/$lookup?system={SCT}&code={PULSE}&displayLanguage=nb")["parameter"]
+    assert {"name": "display", "valueString": "Hjertefrekvens"} in told
+    found = get(f"ValueSet/$expand?url={SCT}%3Ffhir_vs%3Disa/{HEART}&filter=rate")["expansion"]["contains"]
+    assert [item["code"] for item in found] == [PULSE]
+    path = f"ValueSet/$validate-code?url={SCT}%3Ffhir_vs%3Disa/{HEART}&system={SCT}&code="
+    for code, right in ((PULSE, True), (ROOT, False)):
+        assert {"name": "result", "valueBoolean": right} in get(f"{path}{code}")["parameter"]
+    reading = {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"coding": [{"system": SCT, "code": PULSE}]},
+    }
+    assert client.send("Observation", reading, {}).status_code == 201
+    for code, count in ((HEART, 1), (ROOT, 1), (OLD, 0)):
+        assert get(f"Observation?code:below={SCT}|{code}")["total"] == count
+    assert get(f"Observation?code:in={SCT}%3Ffhir_vs%3Disa/{HEART}")["total"] == 1
+    assert any(each["uri"] == SCT for each in get("metadata?mode=terminology")["codeSystem"])
+    client.close()
+    vocabulary.use_imported(lambda url: ())

@@ -5,12 +5,15 @@ https://build.fhir.org/ig/HL7/fhir-tx-ecosystem-ig/testcases.html (which says wh
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = Path(os.environ.get("VARDE_SUITES", ROOT.parent / "shared" / "suites")) / "terminology"
@@ -35,6 +38,27 @@ _EQUIVALENCE = {
     "not-related-to": "unmatched",
 }
 _PROPERTY = "http://hl7.org/fhir/5.0/StructureDefinition/extension-ValueSet.expansion"
+
+
+class Client:
+    """HTTP to an application in this process."""
+
+    def __init__(self, app: Any) -> None:
+        self._runner = asyncio.Runner()
+        self._lifespan = app.router.lifespan_context(app)
+        self._runner.run(self._lifespan.__aenter__())
+        self._http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://varde.test/fhir/")
+
+    def close(self) -> None:
+        self._runner.run(self._http.aclose())
+        self._runner.run(self._lifespan.__aexit__(None, None, None))
+        self._runner.close()
+
+    def send(self, path: str, body: Any, headers: dict[str, str]) -> httpx.Response:
+        if body is None:
+            return self._runner.run(self._http.get(path, headers=headers))
+        headers = {"content-type": "application/fhir+json", **headers}
+        return self._runner.run(self._http.post(path, content=json.dumps(body), headers=headers))
 
 
 @cache

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from fhir_server import log
@@ -45,34 +42,15 @@ EXCEPTIONS: dict[str, str] = {
 }
 
 
-class Client:
-    def __init__(self, app: Any) -> None:
-        self._runner = asyncio.Runner()
-        self._lifespan = app.router.lifespan_context(app)
-        self._runner.run(self._lifespan.__aenter__())
-        self._http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://varde.test/fhir/")
-
-    def close(self) -> None:
-        self._runner.run(self._http.aclose())
-        self._runner.run(self._lifespan.__aexit__(None, None, None))
-        self._runner.close()
-
-    def send(self, path: str, body: Any, headers: dict[str, str]) -> httpx.Response:
-        if body is None:
-            return self._runner.run(self._http.get(path, headers=headers))
-        headers = {"content-type": "application/fhir+json", **headers}
-        return self._runner.run(self._http.post(path, content=json.dumps(body), headers=headers))
-
-
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[files.Client]:
     path = tmp_path_factory.mktemp("terminology") / "varde.db"
-    client = Client(create_app(Settings(store=f"sqlite:///{path}")))
+    client = files.Client(create_app(Settings(store=f"sqlite:///{path}")))
     yield client
     client.close()
 
 
-def problem(client: Client, suite: dict[str, Any], test: dict[str, Any]) -> str | None:
+def problem(client: files.Client, suite: dict[str, Any], test: dict[str, Any]) -> str | None:
     """What is wrong with our answer."""
     body = None
     if "request" in test:
@@ -95,7 +73,7 @@ def problem(client: Client, suite: dict[str, Any], test: dict[str, Any]) -> str 
 
 
 @pytest.mark.parametrize("name,suite,test", CASES, ids=[name for name, _, _ in CASES])
-def test_suite(client: Client, name: str, suite: dict[str, Any], test: dict[str, Any]) -> None:
+def test_suite(client: files.Client, name: str, suite: dict[str, Any], test: dict[str, Any]) -> None:
     found = problem(client, suite, test)
     if name in EXCEPTIONS:
         assert found, f"{name} is no exception any more"
