@@ -195,8 +195,7 @@ def to_date(value: Any) -> Date | None:
 def to_date_time(value: Any) -> DateTime | None:
     """Data that say the second are of that whole second.
 
-    Between literals, CQL leaves open whether 08:00:00 is before 08:00:00.000, and Now() has milliseconds:
-    `effective <= Now()` would be null for the very reading that is judged.
+    Now() has milliseconds: else `effective <= Now()` would be null for the very reading that is judged.
     """
     text = to_string(value)
     return _whole(text) if text is not None else None
@@ -206,7 +205,7 @@ def to_date_time(value: Any) -> DateTime | None:
 def _whole(text: str) -> DateTime | None:
     found = parse_datetime(text)
     if found is not None and len(found.fields) == 6:
-        return DateTime((*found.fields, 0), found.offset)
+        return DateTime(found.fields, found.offset, whole=True)
     return found
 
 

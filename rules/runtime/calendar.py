@@ -75,7 +75,7 @@ def shift(value: T, count: int, period: str) -> T:
         fields = _add_days(value.fields, count * _DAYS[period])
     else:
         fields = _add_milliseconds(value, count * MILLISECONDS[period])
-    return DateTime(fields, value.offset) if isinstance(value, DateTime) else type(value)(fields)
+    return DateTime(fields, value.offset, value.whole) if isinstance(value, DateTime) else type(value)(fields)
 
 
 def add_months(fields: Fields, count: int) -> Fields:

@@ -119,6 +119,9 @@ def order(left: Any, right: Any, precision: str | None = None) -> int | None:
     raise EvaluationError(f"{kind.__name__} and {type(right).__name__} have no order")
 
 
+_SECOND, _MILLISECOND = DEPTH["second"], DEPTH["millisecond"]
+
+
 def order_times(left: Temporal, right: Temporal, precision: str | None = None) -> int | None:
     """The order of two times, field by field from the coarsest.
 
@@ -138,6 +141,9 @@ def order_times(left: Temporal, right: Temporal, precision: str | None = None) -
             return 0 if len(mine) == limit else None
     known, other = len(mine), len(its)
     if known == other:
+        return -1 if mine < its else 1 if mine > its else 0
+    if precision is None and min(known, other) == _SECOND and (left.whole or right.whole):
+        mine, its = (*mine, 0)[:_MILLISECOND], (*its, 0)[:_MILLISECOND]
         return -1 if mine < its else 1 if mine > its else 0
     if (mine == its[:known]) if known < other else (mine[:other] == its):
         return None

@@ -47,6 +47,7 @@ class Date:
 
     fields: Fields
     offset: ClassVar[None] = None
+    whole: ClassVar[bool] = False
     first: ClassVar[int] = 0
 
     def __str__(self) -> str:
@@ -61,11 +62,14 @@ class Date:
 class DateTime:
     """(year, month, day, hour, minute, second, millisecond), or fewer; `offset` in minutes east of UTC.
 
+    `whole`: a time known to the second that is of that second exactly, whatever it is compared with (data;
+    between literals CQL leaves open whether 08:00:00 is before 08:00:00.000).
     `earliest` and `latest` are its `span`; NaN where that is unknown, so that no comparison with them holds.
     """
 
     fields: Fields
     offset: int | None = None
+    whole: bool = field(default=False, repr=False, compare=False)
     earliest: float = field(init=False, repr=False, compare=False)
     latest: float = field(init=False, repr=False, compare=False)
     first: ClassVar[int] = 0
@@ -93,6 +97,7 @@ class Time:
 
     fields: Fields
     offset: ClassVar[None] = None
+    whole: ClassVar[bool] = False
     first: ClassVar[int] = _HOUR_AT
 
     def __str__(self) -> str:
@@ -194,7 +199,7 @@ def span(value: Date | DateTime) -> tuple[int | None, int | None]:
         return None, None
     for count, unit in zip(fields[_HOUR_AT:], _CLOCK_UNITS, strict=False):
         first += count * unit
-    last = first + _REST[known]
+    last = first if value.whole else first + _REST[known]
     if offset is None or known == _HOUR_AT:
         return first - _ANYWHERE, last + _ANYWHERE
     if known == _HOUR_AT + 1:
