@@ -12,10 +12,10 @@ evaluated on: a resource type, a data type, or the path of a backbone element ("
 "Resource" stands for any. CompileError carries every diagnostic found; an evaluation raises EvaluationError
 and nothing else.
 
-What is evaluated comes positionally, then an Environment (clock, units, how references are resolved, value
-sets, profiles, traces); keywords are variables: `x=...` is %x, and `resource=`, `rootResource=` say what
-those are where an element is evaluated. A variable is a System value, a resource, an Element, or a list of
-them.
+What is evaluated (JSON, or an Element, which knows what stands beside a primitive) comes positionally, then
+an Environment (clock, units, how references are resolved, value sets, profiles, traces); keywords are
+variables: `x=...` is %x, and `resource=`, `rootResource=` say what those are where an element is evaluated.
+A variable is a System value, a resource, an Element, or a list of them.
 
 Results: elements of FHIR as they are in JSON (a primitive with nothing but extensions as the object that
 JSON has under `_name`), System values as rules.values has them. `typed` gives Elements instead, with

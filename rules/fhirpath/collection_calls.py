@@ -10,12 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rules.fhirpath import comparing, elements, numbers, types, values
-from rules.fhirpath.emitter import negated
 from rules.fhirpath.operators import check_order, converter, pick, unite
 from rules.fhirpath.registry import call, test, value
 from rules.fhirpath.syntax import mentions, stripped
 from rules.fhirpath.terms import narrowed, points_to, take_as, test_type
-from rules.fhirpath.writer import EMPTY, Gathered, Item, Scope, Sink, Value
+from rules.fhirpath.writer import EMPTY, Gathered, Item, Scope, Sink, Value, negated
 from rules.language import nodes as n
 
 if TYPE_CHECKING:

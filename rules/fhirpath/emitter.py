@@ -8,34 +8,17 @@ operator takes; `condition` that of a test. An element that cannot be there emit
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
-from rules.emit.source import Function
 from rules.fhirpath import elements, registry, terms, types, values
 from rules.fhirpath.paths import Paths
 from rules.fhirpath.syntax import path_names, stripped
-from rules.fhirpath.writer import DEEP, EMPTY, Gathered, Item, Scope, Sink, Value, common
+from rules.fhirpath.writer import DEEP, EMPTY, Gathered, Item, Scope, Sink, Site, Value, common, negated
 from rules.language import nodes as n
 
 _LONG_PATH: Final = 8  # steps that may be loops inside of each other before a list is made
 Render = Callable[[Item], tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Site:
-    """A line that will keep an item, written when it is known how."""
-
-    out: Function
-    at: int
-    text: str
-    type: str
-    item: Item
-
-    def write(self, form: str) -> None:
-        before, line = self.out.lines[self.at]
-        indent = before[: len(before) - len(before.lstrip())]
-        self.out.lines[self.at] = (indent + form.replace("{}", self.text), line)
 
 
 class Emitter(Paths):
@@ -197,7 +180,7 @@ class Emitter(Paths):
     def _gather(self, nodes: Sequence[n.Expression], scope: Scope, boxed: bool, whole: bool) -> Gathered:
         name = self.fresh("g")
         self.add(f"{name} = []")
-        sites: list[_Site] = []
+        sites: list[Site] = []
         for node in nodes:
             visit = self.walk if whole else self._walk
             visit(
@@ -211,15 +194,15 @@ class Emitter(Paths):
         """The scope for one of several operands: what one defines the other does not see."""
         return scope if ways == 1 else replace(scope, variables=dict(scope.variables))
 
-    def _keep(self, sites: list[_Site], render: Render) -> Sink:
+    def _keep(self, sites: list[Site], render: Render) -> Sink:
         def keep(item: Item) -> None:
             text, kind = render(item)
-            sites.append(_Site(self.out, len(self.out.lines), text, kind, item))
+            sites.append(Site(self.out, len(self.out.lines), text, kind, item))
             self.add("pass")
 
         return keep
 
-    def listed(self, name: str, sites: list[_Site], boxed: bool = False) -> Gathered:
+    def listed(self, name: str, sites: list[Site], boxed: bool = False) -> Gathered:
         """The list that those sites fill, each in the form that all of them allow."""
         kinds = {site.item.type for site in sites}
         boxed = boxed or len(kinds) > 1
@@ -241,7 +224,7 @@ class Emitter(Paths):
         """A list filled by statements that `into` writes around the sink it is given."""
         name = self.fresh("g")
         self.add(f"{name} = []")
-        sites: list[_Site] = []
+        sites: list[Site] = []
         into(self._keep(sites, lambda item: ("", item.type)))
         return self.listed(name, sites)
 
@@ -338,7 +321,7 @@ class Emitter(Paths):
         name = self.fresh()
         out, at = self.out, len(self.out.lines)
         self.add("pass")
-        sites: list[_Site] = []
+        sites: list[Site] = []
         self._walk(node, scope, self._keep(sites, render))
         many = any(site.item.many for site in sites)
         if not sites:
@@ -352,7 +335,7 @@ class Emitter(Paths):
             site.write(f"{name}.append({{}})" if many else f"{name} = {{}}")
         if many and any(site.item.bare or site.text != site.item.text for site in sites):
             self.add(f"{name} = {self.bind(values.present)}({name})")
-        begin = _Site(out, at, "", "", sites[0].item)
+        begin = Site(out, at, "", "", sites[0].item)
         begin.write(f"{name} = []" if many else f"{name} = None")
         return Value(name, common([site.type for site in sites]), null=not many, many=many)
 
@@ -410,28 +393,3 @@ class Emitter(Paths):
             return negated(test.emit(self, node, scope)) if self.fits(node, test) else "False"
         found = self.boolean(node, scope)
         return f"{found.text} is False" if found.null else negated(found.text)
-
-
-def negated(test: str) -> str:
-    """The test's opposite."""
-    if test in ("True", "False"):
-        return "False" if test == "True" else "True"
-    test = _unwrapped(test, "(")
-    inside = _unwrapped(test, "bool(")
-    if inside != test:
-        return f"not {inside}"
-    if test.endswith(" is not None") and test.count(" ") == 3:
-        return test.replace(" is not None", " is None")
-    return f"not {test}" if test.isidentifier() else f"not ({test})"
-
-
-def _unwrapped(text: str, opening: str) -> str:
-    """The text without `opening` and the parenthesis that closes it, where these are around all of it."""
-    while text.startswith(opening) and text.endswith(")") and "'" not in text and '"' not in text:
-        depth = 0
-        for at, sign in enumerate(text):
-            depth += (sign == "(") - (sign == ")")
-            if depth == 0 and sign == ")" and at < len(text) - 1:
-                return text
-        text = text[len(opening) : -1]
-    return text

@@ -69,7 +69,7 @@ NOTHING: Final = Environment()
 class State:
     """One evaluation: its environment, its variables, and how much it may still do."""
 
-    __slots__ = ("below", "environment", "focus", "left", "resource", "root", "variables")
+    __slots__ = ("below", "environment", "extra", "focus", "left", "resource", "root", "variables")
 
     def __init__(self, focus: Any, environment: Environment, variables: Mapping[str, Any]) -> None:
         self.focus = focus
@@ -78,6 +78,7 @@ class State:
         self.resource = variables.get("resource", focus)
         self.root = variables.get("rootResource", self.resource)
         self.left = _MOST_STEPS
+        self.extra: Any = None  # what stands beside a primitive that is evaluated
         self.below: list[Any] | None = None
 
     def step(self, rounds: int = 1) -> None:

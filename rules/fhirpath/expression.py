@@ -80,12 +80,16 @@ class Expression:
     def _run(
         self, evaluate: _Evaluate, focus: Any, environment: Environment | None, variables: dict[str, Any]
     ) -> Any:
+        extra = None
+        if focus.__class__ is Element:
+            focus, extra = focus.value, focus.extra
         try:
             if self._resource is not None and focus.get("resourceType") != self._resource:
                 raise EvaluationError(f"the expression is for {self._resource}, and this is another resource")
             if self.type in ("Resource", "DomainResource") and "resourceType" not in focus:
                 raise EvaluationError("a resource says no type that is known")
             state = State(focus, environment or NOTHING, variables)
+            state.extra = extra
             if environment is None or not self._emitter.needs_context:
                 return evaluate(focus, state)
             with evaluation(environment.context):

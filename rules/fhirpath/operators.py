@@ -11,9 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from rules.fhirpath import comparing, numbers, registry, types, values
-from rules.fhirpath.emitter import negated
 from rules.fhirpath.syntax import stripped
-from rules.fhirpath.writer import EMPTY, Gathered, Item, Scope, Sink, Value
+from rules.fhirpath.writer import EMPTY, Gathered, Item, Scope, Sink, Value, negated
 from rules.language import nodes as n
 from rules.runtime import logic
 

@@ -34,6 +34,8 @@ class Paths(Writer):
         self.root = root
         self.roots: list[str] = []
         self.context = Item("v0", type)
+        if types.is_primitive(type) and not plain:
+            self.context = replace(self.context, extra="c.extra", bare=True)
         self._ways = 1
 
     # What an item is worth

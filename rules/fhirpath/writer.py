@@ -88,6 +88,22 @@ class Scope:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A line that will keep an item, written when it is known how."""
+
+    out: Function
+    at: int
+    text: str
+    type: str
+    item: Item
+
+    def write(self, form: str) -> None:
+        before, line = self.out.lines[self.at]
+        indent = before[: len(before) - len(before.lstrip())]
+        self.out.lines[self.at] = (indent + form.replace("{}", self.text), line)
+
+
 Sink = Callable[[Item], None]
 _Result = TypeVar("_Result", Value, Gathered)
 
@@ -207,3 +223,28 @@ def common(kinds: list[str]) -> str:
     """The type that all have, or ANY."""
     found = {kind for kind in kinds if kind != EMPTY}
     return types.ANY if len(found) > 1 else found.pop() if found else EMPTY
+
+
+def negated(test: str) -> str:
+    """The test's opposite."""
+    if test in ("True", "False"):
+        return "False" if test == "True" else "True"
+    test = _unwrapped(test, "(")
+    inside = _unwrapped(test, "bool(")
+    if inside != test:
+        return f"not {inside}"
+    if test.endswith(" is not None") and test.count(" ") == 3:
+        return test.replace(" is not None", " is None")
+    return f"not {test}" if test.isidentifier() else f"not ({test})"
+
+
+def _unwrapped(text: str, opening: str) -> str:
+    """The text without `opening` and the parenthesis that closes it, where these are around all of it."""
+    while text.startswith(opening) and text.endswith(")") and "'" not in text and '"' not in text:
+        depth = 0
+        for at, sign in enumerate(text):
+            depth += (sign == "(") - (sign == ")")
+            if depth == 0 and sign == ")" and at < len(text) - 1:
+                return text
+        text = text[len(opening) : -1]
+    return text

@@ -327,6 +327,13 @@ def test_an_element_is_evaluated_with_the_resource_around_it():
     ) == ["pb"]
 
 
+def test_a_primitive_is_evaluated_with_what_stands_beside_it():
+    expression = fhirpath.compile("hasValue().not() and extension('u').exists()", "date")
+    assert expression.holds(Element(None, "date", {"extension": [{"url": "u"}]})) is True
+    assert expression.holds(Element("2026", "date", {"extension": [{"url": "u"}]})) is False
+    assert expression.holds("2026") is False
+
+
 def test_references_are_resolved_by_whoever_evaluates():
     asked = []
 
