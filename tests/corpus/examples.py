@@ -48,6 +48,7 @@ def fetch() -> None:
 
 def check() -> None:
     """Each example to XML and back; prints those that differ."""
+    sys.path.insert(0, str(Path(__file__).parents[2]))
     from tests.xml.test_resource_xml import differs
 
     files = examples()
