@@ -10,18 +10,15 @@ https://hl7.org/fhir/R4/terminology-service.html
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from functools import lru_cache
 from typing import Any
 
-import msgspec
-
-from fhir_server.resource_json import decode_stored, encode
+from fhir_server.remembered import Remembered
 from fhir_server.search.query import Match, Or, Query, Test
 from fhir_server.store.base import Store, Transaction, Version
 from profiles.definitions import load as load_definitions
 from rules.runtime import regex as engine
 from rules.runtime.errors import EvaluationError
-from terminology.code_system import CodeSystem, compile_code_system
+from terminology.code_system import CodeSystem
 from terminology.library import Library, Resource, Want, gather
 from terminology.members import Members, members
 from terminology.versions import split
@@ -34,13 +31,15 @@ def _none(url: str) -> Sequence[CodeSystem]:
 
 
 _imported: Systems = _none
+_remembered = Remembered(64 * 2**20)
+decoded = _remembered.decoded
 # Versions of one code system or value set that are looked at.
 _MOST_VERSIONS = 200
 
 
 def library() -> Library:
     """An empty one, with our engine for regular expressions."""
-    return Library(_regex, _compiled, _imported)
+    return Library(_regex, _remembered.compiled, _imported)
 
 
 def use_imported(systems: Systems) -> None:
@@ -115,7 +114,7 @@ def asking(
         want = next(steps)
         while True:
             found = yield _query(*want)
-            stored = [decoded(version.body) for version in found if version.body]
+            stored = [_remembered.decoded(version.body) for version in found if version.body]
             want = steps.send([*stored, *_built_in(*want)])
     except StopIteration:
         return
@@ -125,7 +124,7 @@ def _built_in(kind: str, url: str) -> list[Resource]:
     """What FHIR itself and Varde define, after what is stored."""
     definitions = load_definitions()
     known = {"CodeSystem": definitions.code_systems, "ValueSet": definitions.code_sets}.get(kind, {})
-    return [known[url]] if url in known else []
+    return [_remembered.keep(known[url])] if url in known else []
 
 
 def _query(kind: str, url: str) -> Query:
@@ -142,22 +141,6 @@ def _query(kind: str, url: str) -> Query:
             "ConceptMap", Match("uri", "source-system", (Test("value", "=", url),)), count=_MOST_VERSIONS
         )
     return Query(kind, Match("uri", "url", (Test("value", "=", url),)), count=_MOST_VERSIONS)
-
-
-# By content: a version never changes, and what is asked of often is decoded and compiled once.
-@lru_cache(maxsize=512)
-def decoded(body: bytes) -> Resource:
-    """A stored terminology resource; it is shared, and not to be changed."""
-    return decode_stored(body)
-
-
-def _compiled(resource: Resource) -> CodeSystem:
-    return _compiled_once(encode(resource))
-
-
-@lru_cache(maxsize=128)
-def _compiled_once(body: bytes) -> CodeSystem:
-    return compile_code_system(msgspec.json.decode(body))
 
 
 def _regex(pattern: str) -> Callable[[str], bool]:

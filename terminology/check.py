@@ -40,6 +40,9 @@ class Found:
     texts: tuple[Designation, ...]
 
 
+Answer = tuple[bool | None, Found | None]  # whether it is in (None: its system is not known), and where
+
+
 class Check(Notes):
     """Looks at the codings of one request, and gathers what is to say about them."""
 
@@ -47,6 +50,8 @@ class Check(Notes):
         super().__init__()
         self.asked, self.library, self.infer = asked, library, infer
         self.supplements: tuple[str, ...] = asked.several("useSupplement")
+        self.prepared: set[int] = set()
+        self.answers: dict[tuple[int, str], Answer] = {}  # a value set may be taken in by several others
 
     # What has to be there before a code is looked at.
 
@@ -61,6 +66,8 @@ class Check(Notes):
 
     def _prepare(self, resource: Resource, pathway: tuple[str, ...], used: list[CodeSystem]) -> None:
         pathway = within(pathway, resource)
+        if id(resource) in self.prepared:
+            return
         compose = resource.get("compose", {})
         for kind in ("include", "exclude"):
             for index, part in enumerate(compose.get(kind, [])):
@@ -74,6 +81,7 @@ class Check(Notes):
                 if system:
                     used.append(system)
                     check(system, part, self.library.regex, f"ValueSet.compose.{kind}[{index}]")
+        self.prepared.add(id(resource))
 
     def _import(self, canonical: str, source: Resource) -> Resource:
         found = value_set(self.library, canonical, source, self.asked)
@@ -95,8 +103,8 @@ class Check(Notes):
 
     # One coding.
 
-    def coding(self, resource: Resource, coding: Resource, path: str) -> tuple[bool | None, Found | None]:
-        """Whether a coding is in a value set (None: its system is not known), and where it was found."""
+    def coding(self, resource: Resource, coding: Resource, path: str) -> Answer:
+        """Whether a coding is in a value set, and where it was found."""
         if not coding.get("system"):
             if not self.infer:
                 self.say(finding("Coding_has_no_system__cannot_validate", path or None))
@@ -121,7 +129,13 @@ class Check(Notes):
             self.add(finding("UNABLE_TO_INFER_CODESYSTEM", "code", systems=known, **words))
         return None
 
-    def _in(self, resource: Resource, coding: Resource, path: str) -> tuple[bool | None, Found | None]:
+    def _in(self, resource: Resource, coding: Resource, path: str) -> Answer:
+        key = (id(resource), path)
+        if key not in self.answers:
+            self.answers[key] = self._looked_up(resource, coding, path)
+        return self.answers[key]
+
+    def _looked_up(self, resource: Resource, coding: Resource, path: str) -> Answer:
         compose = resource.get("compose")
         if compose is None:
             return self._in_expansion(resource, coding)
@@ -171,7 +185,7 @@ class Check(Notes):
 
     def _in_part(
         self, resource: Resource, part: Resource, coding: Resource, path: str, active: bool
-    ) -> tuple[bool | None, Found | None]:
+    ) -> Answer:
         result: bool | None = True
         found: Found | None = None
         if part.get("system"):
@@ -186,7 +200,7 @@ class Check(Notes):
 
     def _in_system(
         self, resource: Resource, part: Resource, coding: Resource, path: str, active: bool
-    ) -> tuple[bool | None, Found | None]:
+    ) -> Answer:
         url = part["system"]
         version = self._version(part.get("version"), coding, path)
         system = self._system(url, version, part)
@@ -340,7 +354,7 @@ class Check(Notes):
             for canonical in part.get("valueSet", [])
         )
 
-    def _in_expansion(self, resource: Resource, coding: Resource) -> tuple[bool | None, Found | None]:
+    def _in_expansion(self, resource: Resource, coding: Resource) -> Answer:
         """In what somebody else expanded."""
         waiting = list(resource.get("expansion", {}).get("contains", []))
         while waiting:

@@ -48,8 +48,8 @@ class Expansion:
 
     entries: dict[Key, Entry] = field(default_factory=dict)
     used: dict[tuple[str, str], None] = field(default_factory=dict)  # expansion.parameter names and URIs
-    systems: list[CodeSystem] = field(default_factory=list)
-    fragments: list[str] = field(default_factory=list)
+    systems: dict[str, CodeSystem] = field(default_factory=dict)  # by canonical
+    fragments: dict[str, None] = field(default_factory=dict)
     nested: bool = True  # whether the entries may be shown as a tree
 
     def use(self, name: str, uri: str) -> None:
@@ -65,7 +65,7 @@ def expand(resource: Resource, asked: Asked, library: Library, identifier: str, 
     work = _Expander(asked, library)
     expansion = work.expand(resource)
     required = (*asked.several("useSupplement"), *supplements_of(resource))
-    check_supplements(required, expansion.systems)
+    check_supplements(required, expansion.systems.values())
     entries = list(expansion.entries.values())
     shown, nested = _page(resource, asked, entries, expansion.nested)
     return _resource(resource, asked, work) | {
@@ -85,11 +85,17 @@ class _Expander:
         self.match_versions = asked.flag("versionsMatch")
         self.said_match = "versionsMatch" in asked.values
         self.imports = 0
+        self.done: dict[int, Expansion] = {}  # a value set may be taken in by several others
         self.passes = text_filter(asked.text("filter"))
         self.left_out = [split(canonical) for canonical in asked.several("exclude-system")]
 
     def expand(self, resource: Resource, pathway: tuple[str, ...] = ()) -> Expansion:
         pathway = within(pathway, resource)
+        if id(resource) not in self.done:
+            self.done[id(resource)] = self._expanded(resource, pathway)
+        return self.done[id(resource)]
+
+    def _expanded(self, resource: Resource, pathway: tuple[str, ...]) -> Expansion:
         self.imports += 1
         if self.imports > _MOST_IMPORTS:
             raise refuse(
@@ -167,8 +173,8 @@ class _Expander:
         if not canonical.startswith("#"):
             expansion.use("used-valueset", canonical_of(found))
         expansion.used |= inner.used
-        expansion.systems += inner.systems
-        expansion.fragments += inner.fragments
+        expansion.systems |= inner.systems
+        expansion.fragments |= inner.fragments
         return {entry.pair: entry for entry in inner.entries.values()}
 
     def _is_left_out(self, part: Resource) -> bool:
@@ -213,13 +219,13 @@ class _Expander:
     def _note_system(
         self, expansion: Expansion, source: Resource, part: Resource, system: CodeSystem
     ) -> None:
-        expansion.systems.append(system)
+        expansion.systems[system.canonical] = system
         expansion.use("used-codesystem", system.canonical)
         for supplement in system.supplements:
             expansion.use("used-supplement", supplement)
         if system.content != "complete":
             expansion.use("used-fragment", system.canonical)
-            expansion.fragments.append(system.url)
+            expansion.fragments[system.url] = None
         for rule in self.asked.rules:
             decided = rule.mode == "force" or (rule.mode == "check" and not part.get("version"))
             if decided and (rule.kind, rule.url) == ("CodeSystem", system.url):
@@ -305,7 +311,7 @@ def _expansion(
         out["contains"] = contains
     extension = [_property_extension(code, uri) for code, uri in properties.items()]
     if expansion.fragments:
-        reason = f"This extension is based on a fragment of the code system {expansion.fragments[0]}"
+        reason = f"This extension is based on a fragment of the code system {next(iter(expansion.fragments))}"
         extension += [
             {"url": _UNCLOSED, "valueBoolean": True},
             {"url": f"{_UNCLOSED}-reason", "valueString": reason},

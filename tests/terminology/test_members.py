@@ -250,3 +250,27 @@ def test_a_value_set_of_itself_is_refused() -> None:
     circle = {"resourceType": "ValueSet", "url": A, "compose": {"include": [{"valueSet": [A]}]}}
     with pytest.raises(TerminologyError, match="circularity"):
         members(circle, library(circle))
+
+
+def test_value_sets_that_are_taken_in_many_times_are_looked_at_once() -> None:
+    """A chain of 40, each of which takes in the next twice over: 2^40 ways through it."""
+    chain = [
+        {
+            "resourceType": "ValueSet",
+            "url": f"http://varde.test/{number}",
+            "compose": {"include": [{"valueSet": [f"http://varde.test/{number + 1}"]}] * 2},
+        }
+        for number in range(40)
+    ]
+    last = {
+        "resourceType": "ValueSet",
+        "url": "http://varde.test/40",
+        "compose": {"include": [{"system": A}]},
+    }
+    known = library(system(A), *chain, last)
+    assert members(chain[0], known).has(A, "c1") is True
+    assert len(list(codes(chain[0], Asked(), known))) == len(CODES)
+    for code, right in (("c1", True), ("other", False)):
+        coding = {"name": "coding", "valueCoding": {"system": A, "code": code}}
+        answer = validate_in_value_set(chain[0], read({"parameter": [coding]}), known)["parameter"]
+        assert answer[0]["valueBoolean"] is right
