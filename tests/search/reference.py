@@ -113,7 +113,10 @@ PARAMETERS = {
         "date": ("date", dates),
         "value-quantity": ("quantity", lambda r: [r["valueQuantity"]] if "valueQuantity" in r else []),
         "subject": ("reference", lambda r: references(r.get("subject"))),
-        "patient": ("reference", lambda r: references(r.get("subject"))),
+        "patient": (
+            "reference",
+            lambda r: [each for each in references(r.get("subject")) if each.startswith("Patient/")],
+        ),
         "performer": ("reference", lambda r: references(*r.get("performer", ()))),
         "has-member": ("reference", lambda r: references(*r.get("hasMember", ()))),
         "component-code": ("token", lambda r: [c for part in components(r) for c in codings(part["code"])]),
