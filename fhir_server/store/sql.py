@@ -227,11 +227,12 @@ def probe(query: Query, accesses: Sequence[Access]) -> tuple[str, list[Any]]:
 def count(query: Query, path: Path, snapshot: int, at_most: int | None) -> tuple[str, list[Any]]:
     """How many versions match."""
     s = Statement(query, snapshot)
-    found = " UNION ".join(
+    found = " UNION ALL ".join(
         Walk(s, query, access).dated(path.rest).matches("v.seq AS seq", path.rest) for access in path.accesses
     )
     limit = "" if at_most is None else f" LIMIT {s.bind(at_most)}"
-    return f"SELECT count(*) FROM (SELECT seq FROM ({found}){limit})", s.values
+    # not UNION: that reads everything before the limit can end it
+    return f"SELECT count(*) FROM (SELECT DISTINCT seq FROM ({found}){limit})", s.values
 
 
 def others(query: Query, path: Path, snapshot: int, join: Join, limit: int) -> tuple[str, list[Any]]:
@@ -240,10 +241,10 @@ def others(query: Query, path: Path, snapshot: int, join: Join, limit: int) -> t
     It has the id of the version, for a Has the id that it refers to, NULL where it refers to none.
     """
     s = Statement(query, snapshot)
-    found = " UNION ".join(
+    found = " UNION ALL ".join(
         Walk(s, query, access).dated(path.rest).matches("v.seq AS seq", path.rest) for access in path.accesses
     )
-    found = f"SELECT seq FROM ({found}) LIMIT {s.bind(limit)}"
+    found = f"SELECT DISTINCT seq FROM ({found}) LIMIT {s.bind(limit)}"
     if not join.reverse:
         return f"SELECT w.id FROM ({found}) AS p CROSS JOIN version AS w ON w.seq = p.seq", s.values
     refers = f"r.seq = p.seq AND r.param = {s.param(join.param)} AND r.type = {s.name(join.own)}"
