@@ -111,6 +111,7 @@ class Library:
         subsumes: a function of two Codes, whether the first subsumes the second (None: not known).
         functions: those that libraries declare as external, by "Name" or "Library.Name".
         message: receives what the Message operator says. steps: how much work it may be, in rounds of loops.
+        typed: values of FHIR's choice elements as rules.model.values.Chosen, with the name of their type.
         """
         names = self.defines
         return dict(zip(names, self._run(names, **given), strict=True))
@@ -130,6 +131,7 @@ class Library:
         units: Units | None = None,
         message: Callable[[Message], None] | None = None,
         steps: int = MOST_STEPS,
+        typed: bool = False,
     ) -> list[Any]:
         definitions = [self.compiled.functions[name] for name in names]
         state = State(self.compiled, parameters, resources, steps, functions)
@@ -144,10 +146,10 @@ class Library:
         token = enter(known)
         try:
             if context is None:
-                return [public(definition(state)) for definition in definitions]
+                return [public(definition(state), typed) for definition in definitions]
             states = self._states(state, names, context)
             pairs = zip(definitions, states, strict=True)
-            return [public(definition(within)) for definition, within in pairs]
+            return [public(definition(within), typed) for definition, within in pairs]
         except RecursionError:
             raise EvaluationError("the evaluation is nested too deeply") from None
         except EvaluationError:

@@ -189,15 +189,22 @@ def _subject(item: Any) -> Subject | None:
 _COMPOSED: Final = frozenset((Uncertainty, Chosen, Primitive, list, Tuple))
 
 
-def public(value: Any) -> Any:
-    """What is known only within bounds as the interval of what it may be; data as in JSON."""
+def public(value: Any, typed: bool = False) -> Any:
+    """What is known only within bounds as the interval of what it may be; data as in JSON.
+
+    `typed`: data that do not tell their type themselves stay Chosen and Primitive.
+    """
     kind = value.__class__
     if kind not in _COMPOSED:
         return value
     if kind is Uncertainty:
         return Interval(value.low, value.high)
     if kind is Tuple:
-        return Tuple({name: public(item) for name, item in value.items()})
+        return Tuple({name: public(item, typed) for name, item in value.items()})
     if kind is Chosen or kind is Primitive:
-        return public(value.value)
-    return [public(item) for item in value] if any(item.__class__ in _COMPOSED for item in value) else value
+        return value if typed else public(value.value)
+    return (
+        [public(item, typed) for item in value]
+        if any(item.__class__ in _COMPOSED for item in value)
+        else value
+    )

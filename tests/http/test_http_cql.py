@@ -162,6 +162,8 @@ def test_data_of_the_subject_are_those_on_the_server_and_those_given(fhir):
         )
     assert cql(fhir, "Count([Observation])", subject="Patient/p") == [{"valueInteger": 2}]
     assert cql(fhir, "Patient.gender", subject=f"{fhir.base}/Patient/p") == [{"valueCode": "female"}]
+    values = cql(fhir, "[Observation] O return all O.value", subject="Patient/q")
+    assert [part["valueQuantity"]["value"] for part in values] == [70], "a choice says what it holds"
     more = {
         "resourceType": "Bundle",
         "type": "collection",

@@ -259,6 +259,7 @@ class _Work:
             valuesets=self._value_sets,
             units=UNITS,
             steps=STEPS,
+            typed=True,
         )
 
 
