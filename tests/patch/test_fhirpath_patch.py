@@ -15,7 +15,7 @@ from profiles.structure import validate
 NOTE = {"url": "urn:x", "valueString": "n"}
 PATIENT: dict[str, Any] = {
     "resourceType": "Patient",
-    "contained": [{"resourceType": "Organization", "id": "o", "name": "A"}],
+    "contained": [{"resourceType": "Organization", "id": "o", "name": "A", "alias": ["B"]}],
     "identifier": [{"system": "urn:a", "value": "1"}, {"system": "urn:b", "value": "2"}],
     "name": [
         {
@@ -29,6 +29,7 @@ PATIENT: dict[str, Any] = {
     "birthDate": "1950-01-02",
     "_birthDate": {"extension": [NOTE]},
     "deceasedBoolean": False,
+    "managingOrganization": {"reference": "#o"},
 }
 
 
@@ -71,7 +72,7 @@ def first_name(**change: Any) -> dict[str, Any]:
          first_name(given=["Kari", "X", "Anne", "Marie"], _given=[None, None, {"id": "g"}, None])),
         (operation("move", "Patient.name[0].given", source=0, destination=2),
          first_name(given=["Anne", "Marie", "Kari"], _given=[{"id": "g"}, None, None])),
-        (operation("insert", "Patient.telecom", index=0, valueContactPoint={"value": "1"}), changed(telecom=[{"value": "1"}])),
+        (operation("insert", "Patient.telecom", index=0, valueContactPoint={"rank": 1}), changed(telecom=[{"rank": 1}])),
         (operation("replace", "Patient.deceased", valueDateTime="2020-01-02"),
          changed(deceasedBoolean=None, deceasedDateTime="2020-01-02")),
         (operation("replace", "Patient.deceased.ofType(boolean)", valueBoolean=True), changed(deceasedBoolean=True)),
@@ -84,9 +85,10 @@ def first_name(**change: Any) -> dict[str, Any]:
          first_name(_given=[{"extension": [NOTE]}, {"id": "g"}, None])),
         (operation("delete", "Patient.birthDate.extension('urn:x')"), changed(_birthDate=None)),
         (operation("delete", "Patient.birthDate"), changed(birthDate=None, _birthDate=None)),
-        (operation("delete", "Patient.contained.where(id = 'o').name"), changed(contained=[{"resourceType": "Organization", "id": "o"}])),
+        (operation("delete", "Patient.contained.where(id = 'o').alias[0]"),
+         changed(contained=[{"resourceType": "Organization", "id": "o", "name": "A"}])),
         (operation("replace", "Patient.contained.ofType(Organization).name", valueString="B"),
-         changed(contained=[{"resourceType": "Organization", "id": "o", "name": "B"}])),
+         changed(contained=[{"resourceType": "Organization", "id": "o", "name": "B", "alias": ["B"]}])),
         (operation("delete", "%resource.name[1]"), changed(name=PATIENT["name"][:1])),
         (operation("delete", "Patient.gender"), PATIENT),
         (operation("delete", "Patient.identifier.where(system = 'urn:c')"), PATIENT),
