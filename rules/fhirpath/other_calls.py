@@ -265,7 +265,9 @@ def _asked(name: str, function: Callable[..., Any]) -> None:
         canonical = checked(e, e.value(node.arguments[0], scope), _STRING, node, f"{name}() takes")
         found = e.value(e.source(node), scope, lambda item: (e.box(item), types.ANY))
         held = e.hold(found.text)
-        text = f"(None if {held} is None else {e.bind(function)}(c, {held}, {canonical}))"
+        text = f"{e.bind(function)}(c, {held}, {canonical})"
+        if found.null:
+            text = f"(None if {held} is None else {text})"
         return Value(e.hold(text), types.BOOLEAN)
 
 

@@ -104,7 +104,7 @@ def evaluate(text: str, strict: bool = False) -> None:
     try:
         expression = fhirpath.compile(text, "Patient", strict)
     except fhirpath.CompileError as error:
-        assert error.diagnostics
+        assert error.diagnostics and "literal" not in str(error)
         return
     for way in (expression, expression.typed, expression.holds):
         try:
@@ -136,6 +136,7 @@ def test_what_is_known_of_the_types_changes_nothing(text: str) -> None:
         assert found == known, text
 
 
+@pytest.mark.filterwarnings("error::SyntaxWarning")
 @settings(max_examples=250, deadline=None, derandomize=True)
 @given(expressions, st.booleans())
 def test_any_expression_compiles_and_runs_or_says_why_not(text: str, strict: bool) -> None:
