@@ -16,6 +16,7 @@ from fhir_server.demo.command import demo
 from fhir_server.errors import FhirError
 from fhir_server.imported.command import app as terminology
 from fhir_server.package_command import app as packages
+from fhir_server.profile_command import app as profiles
 from fhir_server.settings import VERSION, LogLevel, Settings
 
 app = typer.Typer(
@@ -104,6 +105,7 @@ app.command()(demo)
 app.command("cql")(cql_command)
 app.add_typer(terminology, name="terminology")
 app.add_typer(packages, name="package")
+app.add_typer(profiles, name="profile")
 
 
 def _run(settings: Settings) -> None:

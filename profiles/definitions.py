@@ -165,10 +165,15 @@ class Definitions:
 
     @cached_property
     def profiles(self) -> Mapping[str, dict[str, Any]]:
-        """Canonical -> the profiles and extensions that R4 publishes, their differentials without prose."""
-        return _Profiles(
-            msgspec.json.decode((FOLDER / "profiles.json").read_bytes(), type=dict[str, msgspec.Raw])
-        )
+        """Canonical -> the profiles and extensions of R4, their differentials without prose, and our own."""
+        text = (FOLDER / "profiles.json").read_bytes()
+        return _Profiles(msgspec.json.decode(text, type=dict[str, msgspec.Raw]) | self.published)
+
+    @cached_property
+    def published(self) -> dict[str, msgspec.Raw]:
+        """Canonical -> the StructureDefinitions of Varde itself, as text."""
+        texts = [file.read_bytes() for file in sorted(PUBLISHED.glob("StructureDefinition-*.json"))]
+        return {msgspec.json.decode(text)["url"]: msgspec.Raw(text) for text in texts}
 
     @cached_property
     def code_systems(self) -> Mapping[str, dict[str, Any]]:
