@@ -17,7 +17,8 @@ Resource = dict[str, Any]
 Resolve = Callable[[str], Resource | None]  # canonical -> StructureDefinition
 HL7 = "http://hl7.org/fhir/StructureDefinition/"
 DEEPEST_CHAIN = 50
-MOST_ELEMENTS = 20_000
+MOST_ELEMENTS = 5_000
+DEEPEST_PATH = 60  # elements, and slices of slices
 _STRENGTHS = ("example", "preferred", "extensible", "required")
 _SYSTEM = "http://hl7.org/fhirpath/System."
 
@@ -174,6 +175,8 @@ class _Merge:
 
     def find(self, element: Resource) -> Node:
         names = self.steps(element)
+        if len(names) > DEEPEST_PATH or any(slice_.count("/") > DEEPEST_PATH for _, slice_ in names):
+            raise LookupError(f"A path may have {DEEPEST_PATH} steps")
         if names[0][0] != self.root.name:
             raise LookupError(f"The path must start with {self.root.name}")
         node = self.root

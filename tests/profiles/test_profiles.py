@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from pathlib import Path
 
 import pytest
@@ -503,6 +504,43 @@ def test_a_profile_without_sense_says_why(name):
     with pytest.raises(ProfileError) as error:
         Profiles({senseless["url"]: senseless}).check(senseless["url"])
     assert reason in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"Patient" + ".extension" * 3000: {"min": 0}},
+        {"Patient.telecom:" + "/".join("a" * 3000): {"sliceName": "a"}},
+        {f"Patient.name{'.extension' * n}": {"min": 0} for n in range(200)},
+        {f"Patient.telecom:s{n}": {"sliceName": f"s{n}"} for n in range(6000)},
+    ],
+    ids=["a long path", "slices of slices", "deeper and deeper", "many slices"],
+)
+def test_a_profile_without_measure_is_refused(elements):
+    hostile = definition(elements)
+    with pytest.raises(ProfileError, match="may have"):
+        Profiles({hostile["url"]: hostile}).check(hostile["url"])
+
+
+def test_a_profile_that_asks_for_itself_inside_itself_ends():
+    again = {"type": [{"code": "Patient", "profile": [URL + "p"]}]}
+    profile = definition({"Patient.contained": again, "Patient.name": {"min": 1}})
+    resource = patient(
+        name=[OFFICIAL], contained=[patient(id="b")], link=[{"other": {"reference": "#b"}, "type": "refer"}]
+    )
+    assert errors(resource, profile) == [("required", "Patient.contained[0].name")]
+
+
+@pytest.mark.parametrize(
+    "expression", ["name.family.matches('(a+)+$')", "descendants().descendants().count() > 0"]
+)
+def test_an_expensive_invariant_does_not_hold_the_server_up(expression):
+    rule = {"key": "x-1", "severity": "error", "human": "x", "expression": expression}
+    profile = definition({"Patient": {"constraint": [rule]}})
+    names = [{"family": "a" * 40 + "!", "given": ["a"] * 40} for _ in range(40)]
+    started = time.perf_counter()
+    judge(patient(name=names), profile)
+    assert time.perf_counter() - started < 5
 
 
 def test_a_chain_of_profiles_may_not_be_a_circle():
