@@ -59,6 +59,32 @@ def all_used(resource: Mapping[str, Any]) -> bool:
     return not unused
 
 
+def all_linked(resource: Mapping[str, Any]) -> bool:
+    """dom-3 in one pass: each contained resource is linked to, or refers to the one that contains it.
+
+    The published expression walks the whole resource anew for each of them, which a client could make last
+    for minutes.
+    """
+    contained = [item for item in resource.get("contained", ()) if type(item) is dict]
+    links = _links(resource)
+    return all("#" + str(item.get("id")) in links or "#" in _links(item) for item in contained)
+
+
+def _links(resource: Any) -> set[str]:
+    """Every text that begins with #."""
+    found, waiting = set(), [resource]
+    while waiting:
+        value = waiting.pop()
+        if type(value) is str:
+            if value[:1] == "#":
+                found.add(value)
+        elif type(value) is dict:
+            waiting += value.values()
+        elif type(value) is list:
+            waiting += value
+    return found
+
+
 @dataclass(frozen=True)
 class Rule:
     """An invariant on elements of a type; `profile` is the canonical of the one that asks it, or "".
@@ -93,6 +119,10 @@ def compile_rule(expression: str, type_: str, *, published: bool) -> fhirpath.Ex
 
 def invariant(value: Any, rule: Rule, at: Place, out: Problems) -> None:
     """Compiled checks call this for each value that a rule is about."""
+    if rule.name == "dom-3":
+        if not all_linked(value):
+            broken(rule, at, out)
+        return
     expression = rule.compiled
     if expression is None:
         unjudged(rule, "its expression does not compile", at, out)
@@ -105,8 +135,12 @@ def invariant(value: Any, rule: Rule, at: Place, out: Problems) -> None:
         unjudged(rule, str(error)[:200], at, out)
         return
     if held is not True:
-        text = f"{at[2]} breaks the rule {rule.key}: {rule.expression[:1000]}"
-        out.add("invariant", text, at, rule.severity, rule.name)
+        broken(rule, at, out)
+
+
+def broken(rule: Rule, at: Place, out: Problems) -> None:
+    text = f"{at[2]} breaks the rule {rule.key}: {rule.expression[:1000]}"
+    out.add("invariant", text, at, rule.severity, rule.name)
 
 
 def unjudged(rule: Rule, reason: str, at: Place, out: Problems) -> None:

@@ -62,7 +62,7 @@ def test_every_twentieth_example_is_valid():
     assert found == set()
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", sorted(BROKEN.keys() - {"Bundle-dataelements"}))  # which is large
 def test_what_breaks_r4_is_refused_for_it(name):
     (path,) = [path for path in examples() if path.stem == name]
     assert sorted(refused(path)) == BROKEN[name]

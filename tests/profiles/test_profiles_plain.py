@@ -70,7 +70,7 @@ def differentials(draw, sliced):
     return elements
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     base=differentials(True),
     derived=differentials(False),
