@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
+# Servers that tests start are ready in half the time when their modules are compiled once.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install test lint bench demo clean
 

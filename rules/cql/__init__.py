@@ -12,9 +12,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rules.cql.compiler import compile, load_elm
-    from rules.cql.library import Library
+    from rules.cql.compiler import compile, load_elm  # noqa: A004
     from rules.cql.demand import Needs, needs
+    from rules.cql.library import Library
     from rules.emit.retrieve import Retrieve
     from rules.language.errors import CompileError, Diagnostic
     from rules.runtime.errors import EvaluationError
