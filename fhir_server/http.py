@@ -24,6 +24,7 @@ from fhir_server.instants import http_date
 from fhir_server.interactions import binary, later
 from fhir_server.interactions.bundle import bundle
 from fhir_server.interactions.entries import location
+from fhir_server.interactions.operations import reindex
 from fhir_server.interactions.routes import ROUTES, Interaction, Place, match
 from fhir_server.negotiation import (
     CONTENT_TYPE,
@@ -43,6 +44,10 @@ _ROUTES = {
     **ROUTES,
     "": {**ROUTES[""], "POST": ("bundle", bundle)},
     "_async/{id}": {"GET": ("async-status", later.status), "DELETE": ("async-cancel", later.cancel)},
+    **{
+        template: {"GET": ("reindex-status", reindex.progress), "POST": ("reindex", reindex.reindex)}
+        for template in ("$reindex", "SearchParameter/{id}/$reindex")
+    },
     "_async/{id}/result": {"GET": ("async-result", later.result)},
 }
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})

@@ -11,6 +11,7 @@ from typing import Any
 from fhir_server.instants import instant
 from fhir_server.resource_json import encode
 from fhir_server.search.extract import extract
+from fhir_server.search.posted import NONE, Posted
 from fhir_server.search.query import Values
 
 
@@ -24,14 +25,22 @@ class Content:
 
 
 def content(
-    resource: dict[str, Any], id_: str, version: int, updated: int, base: str, values: Values | None = None
+    resource: dict[str, Any],
+    id_: str,
+    version: int,
+    updated: int,
+    base: str,
+    values: Values | None = None,
+    posted: Posted = NONE,
 ) -> Content:
     """The content of that version of the resource; `values` come along where they are known already.
 
     `base` is the server's own URL, which makes an absolute reference below it a local one.
+    `posted` are the search parameters of users.
     """
     tree = stamp(resource, id_, version, updated)
-    return Content(tree, encode(tree), values or extract(tree["resourceType"], tree, base))
+    type_ = tree["resourceType"]
+    return Content(tree, encode(tree), values or extract(type_, tree, base, posted.plans.get(type_)))
 
 
 def stamp(resource: dict[str, Any], id_: str, version: int, updated: int) -> dict[str, Any]:

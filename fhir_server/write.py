@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from fhir_server import alerts, preconditions
+from fhir_server import alerts, posted_parameters, preconditions
 from fhir_server.alerts import Written
 from fhir_server.conformance import enforce
 from fhir_server.errors import FhirError, inside
@@ -21,7 +21,8 @@ from fhir_server.exchange import Service
 from fhir_server.instants import microseconds
 from fhir_server.references import plain, rewrite
 from fhir_server.resource_json import decode_stored
-from fhir_server.search.query import Query
+from fhir_server.search.posted import NONE, Posted
+from fhir_server.search.query import Query, Values
 from fhir_server.store.base import Transaction, Version
 from fhir_server.subjects import Subjects, logical
 from fhir_server.versions import Content, content
@@ -134,27 +135,38 @@ def _only(matches: Sequence[Version]) -> Version | None:
 async def _commit(
     service: Service, changes: Sequence[Change], base: str, then: Callable[[Transaction], None] | None
 ) -> list[Outcome]:
+    _check_parameters(changes)
     await enforce(service, changes)
+    posted: Posted = service.knows.get("posted", NONE)
     now = service.clock()
     await alerts.prepare(service.store, (change.resource for change in changes if change.resource))
     if len(changes) < _MANY:
-        drafts = _drafts(changes, base, now, service.new_id)
+        drafts = _drafts(changes, base, now, service.new_id, posted)
     else:
         found = await _look_ahead(service, changes)
-        drafts = await asyncio.to_thread(_drafts, changes, base, now, service.new_id, found)
+        drafts = await asyncio.to_thread(_drafts, changes, base, now, service.new_id, posted, found)
 
-    def work(tx: Transaction) -> tuple[list[Outcome], alerts.Learned]:
-        unit = _Unit(tx, base, now)
+    def work(tx: Transaction) -> tuple[list[Outcome], alerts.Learned, Posted]:
+        current = posted_parameters.in_force(tx)
+        unit = _Unit(tx, base, now, current, current.extracts_as(posted))
         outcomes = unit.carry_out(drafts)
         unit.check_definitions()
         learned = alerts.follow_up(tx, unit.written, unit.put, service.new_id, now, service.rules, base)
+        posted_parameters.follow_up(tx, unit.written, unit.put)
         if then:
             then(tx)
-        return outcomes, learned
+        return outcomes, learned, current
 
-    outcomes, learned = await service.store.transact(work)
+    outcomes, learned, service.knows["posted"] = await service.store.transact(work)
     service.rules.keep(learned)
     return outcomes
+
+
+def _check_parameters(changes: Sequence[Change]) -> None:
+    """FhirError("unprocessable") for the SearchParameters that cannot take effect."""
+    for change in changes:
+        if issues := posted_parameters.refused(change.resource):
+            raise inside(FhirError("unprocessable", issues=issues), change.where)
 
 
 Found = Mapping[Query, Version | None]
@@ -194,7 +206,12 @@ class _Draft:
 
 
 def _drafts(
-    changes: Sequence[Change], base: str, now: datetime, new_id: Callable[[], str], found: Found | None = None
+    changes: Sequence[Change],
+    base: str,
+    now: datetime,
+    new_id: Callable[[], str],
+    posted: Posted = NONE,
+    found: Found | None = None,
 ) -> list[_Draft]:
     ids = [change.id or new_id() for change in changes]
     # Where criteria decide, ids are known inside the transaction only, and so is what links become.
@@ -211,7 +228,7 @@ def _drafts(
         resource = change.resource
         if links or referred:
             resource = rewrite(resource, ChainMap(referred, links), change.full_url)
-        first = content(resource, id_, 1, updated, base)
+        first = content(resource, id_, 1, updated, base, posted=posted)
         drafts.append(_Draft(change, id_, first, None if sure else links, referred))
     return drafts
 
@@ -253,9 +270,16 @@ class _Target:
 
 
 class _Unit:
-    """One run of the work: made anew each time that the store runs it."""
+    """One run of the work: made anew each time that the store runs it.
 
-    def __init__(self, tx: Transaction, base: str, now: datetime) -> None:
+    `posted` are the search parameters of users; `as_drafted`: those that the drafts were made with.
+    """
+
+    def __init__(
+        self, tx: Transaction, base: str, now: datetime, posted: Posted = NONE, as_drafted: bool = True
+    ) -> None:
+        self._posted = posted
+        self._as_drafted = as_drafted
         self._tx = tx
         self._base = base
         self._updated = microseconds(now)
@@ -298,7 +322,7 @@ class _Unit:
         updated, version = self._next(before)
         self._store(
             "PUT" if before else "POST",
-            content(resource, id_, version, updated, self._base),
+            content(resource, id_, version, updated, self._base, posted=self._posted),
             version,
             updated,
         )
@@ -365,6 +389,8 @@ class _Unit:
             return target.outcome or Outcome(204, None)
         change, before = draft.change, target.before
         try:
+            for id_ in (target.id, *(one.id for one in target.others)):
+                posted_parameters.protect(change.type, id_)
             for one in (before, *target.others):
                 preconditions.check(one, change.if_match, change.if_none_match)
             if change.versioned and change.if_match is None and before and not before.deleted:
@@ -391,17 +417,22 @@ class _Unit:
         updated, version = self._next(before)
         first = draft.first if self._is_as_assumed(draft) else None
         if first is None:
-            new = content(self._resolved(draft.change), id_, version, updated, self._base)
-        elif version == 1 and id_ == draft.id:
+            new = self._content(self._resolved(draft.change), id_, version, updated)
+        elif version == 1 and id_ == draft.id and self._as_drafted:
             new = first
         else:
-            values = first.values if id_ == draft.id else None
-            new = content(first.tree, id_, version, updated, self._base, values)
+            values = first.values if id_ == draft.id and self._as_drafted else None
+            new = self._content(first.tree, id_, version, updated, values)
         new = replace(new, values=self._subjects.located(draft.change.type, new.tree, new.values))
         self.written.append(self._written(draft.change.type, id_, _tree(before), new.tree))
         self._places[draft.change.type, id_] = draft.change.where
         created = before is None or before.deleted
         return Outcome(201 if created else 200, self._store(draft.change.method, new, version, updated))
+
+    def _content(
+        self, tree: dict[str, Any], id_: str, version: int, updated: int, values: Values | None = None
+    ) -> Content:
+        return content(tree, id_, version, updated, self._base, values, self._posted)
 
     def _written(self, type_: str, id_: str, before: dict[str, Any] | None, after: dict[str, Any]) -> Written:
         problem = self._subjects.problem(after) if type_ == "Observation" else ""

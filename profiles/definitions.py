@@ -220,7 +220,7 @@ class Definitions:
         if type_ not in self._search_parameters:
             bases = set(self.bases(type_))
             found = [
-                _narrow(parameter, bases)
+                narrow(parameter, bases)
                 for parameter in self.all_search_parameters
                 if not bases.isdisjoint(parameter.base)
             ]
@@ -369,7 +369,7 @@ def _codes(systems: Mapping[str, frozenset[str]] | None) -> frozenset[str] | Non
     return sets[0] if len(sets) == 1 else frozenset().union(*sets)
 
 
-def _narrow(parameter: SearchParameter, bases: set[str]) -> SearchParameter:
+def narrow(parameter: SearchParameter, bases: set[str]) -> SearchParameter:
     """The parameter with only those alternatives of its expression that start at one of these types."""
     if parameter.expression is None or len(parameter.base) == 1:
         return parameter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -12,6 +13,7 @@ from fhir_server.exchange import Policy, Request, Response, Service
 from fhir_server.interactions.operations import DEFINED, META, META_OF_ONE, OF_ALL
 from fhir_server.interactions.shaping import SHAPES, Shaping
 from fhir_server.interactions.terminology_capabilities import terminology_capabilities
+from fhir_server.posted_parameters import known
 from fhir_server.resource_json import encode
 from fhir_server.search import compartments, parameters
 from fhir_server.settings import VERSION
@@ -41,6 +43,9 @@ async def capabilities(service: Service, request: Request) -> Response:
         return await terminology_capabilities(service, request)
     # The first time, every search parameter is compiled.
     resources = await asyncio.to_thread(_resources, service.policy)
+    posted = (await known(service)).ready
+    if posted:
+        resources = [_with_posted(resource, posted.get(resource["type"], {})) for resource in resources]
     statement = _statement(request.base, service.started, resources)
     return Response(200, encode(Shaping(request).part(statement)))
 
@@ -48,6 +53,11 @@ async def capabilities(service: Service, request: Request) -> Response:
 @cache
 def _resources(policy: Policy) -> list[dict[str, Any]]:
     return [_resource(type_, policy) for type_ in load().resource_types]
+
+
+def _with_posted(resource: dict[str, Any], posted: Mapping[str, parameters.Parameter]) -> dict[str, Any]:
+    """What is said of a resource type, with the parameters that users posted and that are indexed."""
+    return {**resource, "searchParam": [*resource["searchParam"], *map(_parameter, posted.values())]}
 
 
 def _about(type_: str, base: str, started: datetime) -> dict[str, Any]:
@@ -113,7 +123,7 @@ def _referring() -> dict[str, list[str]]:
 def _parameter(parameter: parameters.Parameter) -> dict[str, Any]:
     modifiers = sorted(parameters.modifiers(parameter))
     said = {"documentation": f"Modifiers: {', '.join(modifiers)}"} if modifiers else {}
-    return {"name": parameter.code, "definition": parameter.url, "type": parameter.type, **said}
+    return {"name": parameter.name, "definition": parameter.url, "type": parameter.type, **said}
 
 
 def _resource(type_: str, policy: Policy) -> dict[str, Any]:

@@ -130,6 +130,8 @@ def match(path: str) -> Place:
         return Place(first)
     if len(parts) == 1 and (first in OPERATIONS or first in OF_ANYTHING):
         return Place(first)
+    if parts == ["$reindex"]:
+        return Place(first)
     if first == "_async" and len(parts) in (2, 3) and parts[2:] in ([], ["result"]):
         return Place("/".join(["_async/{id}", *parts[2:]]), id=parts[1])
     if first.startswith(("_", "$")):
@@ -148,6 +150,8 @@ def _match_type(type_: str, rest: list[str]) -> Place:
             return Place("{type}/$validate", type_)
         case [id_, "$validate"] if id_:
             return Place("{type}/{id}/$validate", type_, id_)
+        case [id_, "$reindex"] if type_ == "SearchParameter":
+            return Place("SearchParameter/{id}/$reindex", type_, id_)
         case [name] if f"{type_}/{name}" in OPERATIONS:
             return Place(f"{type_}/{name}", type_)
         case [id_, name] if f"{type_}/{{id}}/{name}" in OPERATIONS:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from fhir_server.errors import FhirError
 from fhir_server.exchange import Request, Response, Service, parse_pairs
+from fhir_server.posted_parameters import known
 from fhir_server.search import compartments
 from fhir_server.search.parse import parse
+from fhir_server.search.posted import Posted
 from fhir_server.search.request import Scene, Search
 from fhir_server.search.run import explain, run
 from profiles.definitions import load
@@ -16,14 +18,17 @@ from profiles.definitions import load
 
 async def search(service: Service, request: Request) -> Response:
     """200 with a searchset Bundle; what was not applied is an issue in it, or 400 with strict handling."""
-    search = read_search(service, request)
+    search = read_search(service, request, await known(service))
     if search.explain:
         return Response(200, await explain(service.store, search))
     return Response(200, await run(service.store, search, key=service.key))
 
 
-def read_search(service: Service, request: Request) -> Search:
-    """What is asked for, by the URL and the form together; FhirError where it cannot be."""
+def read_search(service: Service, request: Request, posted: Posted | None = None) -> Search:
+    """What is asked for, by the URL and the form together; FhirError where it cannot be.
+
+    `posted` are the search parameters of users.
+    """
     pairs = parse_pairs(request.query)
     if request.body:
         pairs += parse_pairs(request.body.decode("latin-1"))
@@ -36,6 +41,7 @@ def read_search(service: Service, request: Request) -> Search:
         key=service.key,
         hidden=bool(request.body),
         explain=service.explains,
+        posted=posted,
     )
 
 

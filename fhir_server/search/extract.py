@@ -58,24 +58,35 @@ class Plan:
     links: tuple[str, ...]
 
 
-def extract(type: str, resource: dict[str, Any], base: str = "") -> Values:
+def extract(type: str, resource: dict[str, Any], base: str = "", more: Plan | None = None) -> Values:
     """The search values of a resource of this type, each row once.
 
-    `base` is the server's own URL: an absolute reference below it counts as the local one it is.
+    `base` is the server's own URL: an absolute reference below it counts as the local one it is. `more` is
+    the plan of the parameters that users posted.
     """
     plan = plan_of(type)
-    found: dict[str, list[Row]] = {table: [] for table in TABLES}
-    for key, value in resource.items():
-        steps = plan.steps.get(key)
-        if steps is not None:
-            _run(steps, value, found)
-    if plan.always:
-        _run(plan.always, resource, found)
-    if base:
-        found["reference"] = [reference.relative(row, base) for row in found["reference"]]
-    rows = {table: tuple(dict.fromkeys(_sound(table, rows))) for table, rows in found.items() if rows}
+    rows = _rows((plan, more) if more else (plan,), resource, base)
     patient = _id(resource) if type == "Patient" else _patient(plan.links, rows.get("reference", ()))
     return Values(rows, patient, _moment(rows.get("date", ())))
+
+
+def rows_of(more: Plan, resource: dict[str, Any], base: str = "") -> Values:
+    """The rows of posted parameters alone, of a resource that has its others already."""
+    return Values(_rows((more,), resource, base))
+
+
+def _rows(plans: Iterable[Plan], resource: dict[str, Any], base: str) -> dict[str, tuple[Row, ...]]:
+    found: dict[str, list[Row]] = {table: [] for table in TABLES}
+    for plan in plans:
+        for key, value in resource.items():
+            steps = plan.steps.get(key)
+            if steps is not None:
+                _run(steps, value, found)
+        if plan.always:
+            _run(plan.always, resource, found)
+    if base:
+        found["reference"] = [reference.relative(row, base) for row in found["reference"]]
+    return {table: tuple(dict.fromkeys(_sound(table, rows))) for table, rows in found.items() if rows}
 
 
 def _run(steps: Iterable[Step], value: Any, found: dict[str, list[Row]]) -> None:
@@ -156,6 +167,23 @@ def plan_of(type: str) -> Plan:
         by_root.setdefault(root, []).append(Step(branch.load(), tuple(outputs.values())))
     always += by_root.pop(None)
     return Plan({str(root): tuple(found) for root, found in by_root.items()}, tuple(always), links(type))
+
+
+def plan_of_posted(posted: Iterable[Parameter]) -> Plan:
+    """The plan of parameters that users posted, all of one resource type; each has rows of its own."""
+    by_root: dict[str | None, list[Step]] = {None: []}
+    for parameter in posted:
+        module = parameters.TYPES[parameter.type]
+        for branch in parameter.branches:
+            convert = parameters.converter(parameter.type, branch.type)
+            outputs = [Output(convert, module.TABLE, (parameter.code,))]
+            for suffix, (table, rows) in getattr(module, "DERIVED", {}).items():
+                if branch.type in rows:
+                    code = parameters.derived_code((parameter.code,), suffix)
+                    outputs.append(Output(rows[branch.type], table, (code,)))
+            by_root.setdefault(branch.root, []).append(Step(branch.load(), tuple(outputs)))
+    always = by_root.pop(None)
+    return Plan({str(root): tuple(found) for root, found in by_root.items()}, tuple(always), ())
 
 
 def _of_words(code: str) -> Output:

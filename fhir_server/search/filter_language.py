@@ -124,7 +124,7 @@ class _Reader:
                     inner = self.logical(target, depth + 1)
                     self.take("]")
                     self.take(".") if self.peek() == "." else None
-                    found.append(Chain(code, target, And((inner, self.path(target, depth + 1)))))
+                    found.append(Chain(parameter.code, target, And((inner, self.path(target, depth + 1)))))
                 except NotApplied as error:
                     problem = error
             if not found:
@@ -151,7 +151,7 @@ class _Reader:
         for target in parameter.targets:
             try:
                 self.at = start
-                found.append(Chain(code, target, self.chained(target, more, last)))
+                found.append(Chain(parameter.code, target, self.chained(target, more, last)))
                 end = self.at
             except NotApplied as error:
                 problem = error
@@ -163,9 +163,10 @@ class _Reader:
     def parameter(self, type: str, code: str) -> Parameter:
         if not _NAME.fullmatch(code):
             raise self.wrong("something other than a parameter")
-        parameter = parameters.of(type).get(code)
+        parameter = parameters.find(type, code, self.filters.scope)
         if parameter is None:
-            raise NotApplied(f"_filter: {code!r} is not a supported search parameter of {type}")
+            why = self.filters.scope.why(type, code)
+            raise NotApplied(f"_filter: {code!r} is not a supported search parameter of {type}{why}")
         return parameter
 
     def value(self) -> str:
@@ -185,11 +186,11 @@ class _Reader:
             return self.filters.node(type, f"{code}:missing", "false" if value == "true" else "true")
         if parameter.type == "date" and operator == "po":
             _, low, high = date.search_range(f"eq{value}", self.filters.scope)
-            return Match("date", code, (Test("low", "<", high), Test("high", ">", low)))
+            return Match("date", parameter.code, (Test("low", "<", high), Test("high", ">", low)))
         if parameter.type in ("date", "number", "quantity") and operator in _ORDERED:
             return self.filters.node(type, code, operator + value)
         if parameter.type == "string" and operator in ("eq", "ne") and fold(value):
-            same = Match("string", code, (Test("folded", "=", fold(value)),))
+            same = Match("string", parameter.code, (Test("folded", "=", fold(value)),))
             return same if operator == "eq" else Not(same)
         modifier = _MODIFIERS.get(parameter.type, {}).get(operator)
         if modifier is None:

@@ -64,9 +64,10 @@ class Filters:
         if name == "_filter":
             return filter_language.read(self, type, value, links)
         code, _, modifier = name.partition(":")
-        parameter = parameters.of(type).get(code)
+        parameter = parameters.find(type, code, self.scope)
         if parameter is None:
-            raise NotApplied(f"{shown(name)} is not a supported search parameter of {type}")
+            why = self.scope.why(type, code)
+            raise NotApplied(f"{shown(name)} is not a supported search parameter of {type}{why}")
         return self._plain(parameter, modifier, name, value)
 
     # One parameter
@@ -100,7 +101,7 @@ class Filters:
 
     def _chain(self, type: str, head: str, rest: str, value: str, links: int) -> Node:
         code, colon, target = head.partition(":")
-        parameter = parameters.of(type).get(code)
+        parameter = parameters.find(type, code, self.scope)
         if parameter is None or parameter.type != "reference":
             raise NotApplied(f"{shown(code)} is not a reference parameter of {type}, which a chain needs")
         known = definitions.load().resource_types
@@ -118,7 +119,7 @@ class Filters:
                 )
             values = self._values
             try:
-                found.append(Chain(code, each, self._node(each, rest, value, links + 1)))
+                found.append(Chain(parameter.code, each, self._node(each, rest, value, links + 1)))
             except NotApplied as not_applied:  # another of the types may have it
                 problem = not_applied if colon else problem
             if len(found) > 1:  # the same values for another type
@@ -132,12 +133,12 @@ class Filters:
         type, code, rest = (*name.split(":", 3)[1:], "", "", "")[:3]
         if type not in definitions.load().resource_types:
             raise FhirError("invalid", f"{shown(name)}: not _has:[type]:[reference parameter]:[parameter]")
-        parameter = parameters.of(type).get(code)
+        parameter = parameters.find(type, code, self.scope)
         if parameter is None or parameter.type != "reference":
             raise NotApplied(f"{shown(name)}: {shown(code)} is not a reference parameter of {type}")
         if not rest:
             raise FhirError("invalid", f"{shown(name)}: not _has:[type]:[reference parameter]:[parameter]")
-        return Has(type, code, self._node(type, rest, value, links + 1))
+        return Has(type, parameter.code, self._node(type, rest, value, links + 1))
 
 
 def _check_modifier(parameter: Parameter, modifier: str, name: str) -> None:
@@ -146,12 +147,12 @@ def _check_modifier(parameter: Parameter, modifier: str, name: str) -> None:
         return
     if parameter.type == "reference" and modifier in definitions.load().resource_types:
         return
-    raise FhirError("not-supported", f"{shown(name)}: {parameter.code} does not support this modifier")
+    raise FhirError("not-supported", f"{shown(name)}: {parameter.name} does not support this modifier")
 
 
 def _missing(parameter: Parameter, value: str) -> Node:
     if "missing" not in parameters.modifiers(parameter):
-        raise FhirError("not-supported", f"{parameter.code} does not support :missing")
+        raise FhirError("not-supported", f"{parameter.name} does not support :missing")
     if value not in ("true", "false"):
         raise BadValue("not true or false")
     if parameter.code in parameters.OF_THE_VERSION:  # every version has them

@@ -17,7 +17,7 @@ from fhir_server.errors import FhirError
 from fhir_server.resource_json import decode_stored
 from fhir_server.search import parameters
 from fhir_server.search.extract import extract
-from fhir_server.search.parameters import BadValue, near, token
+from fhir_server.search.parameters import BadValue, Parameter, near, token
 from fhir_server.search.parameters.text import split, unescape
 from fhir_server.search.query import And, Chain, Has, Lookup, Match, Node, Not, Or, Query, Test
 from fhir_server.store.base import Found, Version
@@ -85,7 +85,12 @@ def _node(node: Node) -> Asking:
 
 
 def _type(lookup: Lookup) -> str:
-    return parameters.of(lookup.type)[lookup.param].type
+    return str(_parameter(lookup).type)
+
+
+def _parameter(lookup: Lookup) -> Parameter:
+    found: Parameter = lookup.parameter or parameters.of(lookup.type)[lookup.param]
+    return found
 
 
 def _refused(problem: str) -> FhirError:
@@ -112,7 +117,7 @@ def _in_value_set(lookup: Lookup) -> Asking:
     codes |= dict.fromkeys(inside.whole)
     if sum(len(each) for each in codes.values() if each) > MOST:
         raise _refused(f"A value set with more than {MOST} codes")
-    return token.one_of(parameters.of(lookup.type)[lookup.param], codes)
+    return token.one_of(_parameter(lookup), codes)
 
 
 def _value_set(url: str) -> Generator[Query, Found, tuple[Library, dict[str, Any]]]:
@@ -145,7 +150,7 @@ def _subsumed(lookup: Lookup) -> Asking:
     if len(reached) > MOST:
         raise _refused(f"More than {MOST} codes are above or below that one")
     codes: Codes = {parts[0]: dict.fromkeys(sorted(reached))}
-    return token.one_of(parameters.of(lookup.type)[lookup.param], codes)
+    return token.one_of(_parameter(lookup), codes)
 
 
 def _library(start: Iterable[dict[str, Any]], wants: Iterable[Want]) -> Generator[Query, Found, Library]:
@@ -165,7 +170,7 @@ def _library(start: Iterable[dict[str, Any]], wants: Iterable[Want]) -> Generato
 
 def _hierarchical(lookup: Lookup) -> Asking:
     """:below a resource, references to it and to its parts; :above it, to it and to what it is part of."""
-    parameter = parameters.of(lookup.type)[lookup.param]
+    parameter = _parameter(lookup)
     type, slash, id = lookup.text.rpartition("/")
     if not slash:
         types = [each for each in parameter.targets if _part_of(each)]

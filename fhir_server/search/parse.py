@@ -19,6 +19,7 @@ from fhir_server.search import compartments, cursor, extract, parameters
 from fhir_server.search.filters import Filters, all_of, bad, shown
 from fhir_server.search.not_applied import NotApplied
 from fhir_server.search.parameters import Parameter, Scope
+from fhir_server.search.posted import Posted, keys
 from fhir_server.search.query import EVERYTHING, NOTHING, Match, Node, Query, Sort, Test
 from fhir_server.search.request import Include, Scene, Search
 from profiles import definitions
@@ -56,12 +57,13 @@ def parse(
     key: bytes = b"",
     hidden: bool = False,
     explain: bool = False,
+    posted: Posted | None = None,
 ) -> Search:
     """What a search of this type, or in this scene, with these decoded name-value pairs asks for.
 
     `base` is the server's own URL without a slash at its end, `now` the time that `ap` measures from, `key`
     the secret that cursors are sealed with; `hidden`: the pairs came in a form; `explain`: _explain may be
-    asked for. FhirError("invalid" | "not-supported" | "expired").
+    asked for; `posted`: the parameters of users. FhirError("invalid" | "not-supported" | "expired").
     """
     scene = Scene((type,), type) if isinstance(type, str) else type
     if enclosed := [value for name, value in pairs if name == "_search"]:
@@ -76,13 +78,14 @@ def parse(
         elif plain not in _PASSED_ON:
             filters.append((name, value))
     moment = (now - _EPOCH) // timedelta(microseconds=1)
-    reading = _Reading(scene, strict, Scope(base, moment), explain)
+    more = (posted.ready, posted.waiting) if posted else ({}, {})
+    reading = _Reading(scene, strict, Scope(base, moment, *more), explain)
     reading.types(results)
     for name, value in filters:
         reading.filter(name, value)
     search = reading.search(results)
     passed_on = tuple((name, value) for name, value in pairs if name in _PASSED_ON)
-    search = replace(search, applied=search.applied + passed_on, hidden=hidden)
+    search = replace(search, applied=search.applied + passed_on, hidden=hidden, posted=keys(search.queries))
     cursors = results.get("_cursor")
     return continued(search, cursors[0], key) if cursors else search
 
@@ -227,7 +230,8 @@ class _Reading:
         names = []
         for name in text.split(","):
             code, descending = name.removeprefix("-"), name.startswith("-")
-            found = {_sort_key(parameters.of(type).get(code), descending) for type in self.conjuncts}
+            sorting = [parameters.find(type, code, self.scope) for type in self.conjuncts]
+            found = {_sort_key(parameter, descending) for parameter in sorting}
             key = found.pop() if len(found) == 1 else None
             if key is None:
                 self.not_applied(f"_sort by {shown(name)} is not supported for {self.searched}")

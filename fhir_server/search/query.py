@@ -116,6 +116,7 @@ class Lookup:
     type: str
     param: str
     text: str
+    parameter: Any = None  # the parameter itself
 
 
 Node = Match | And | Or | Not | Chain | Has | Lookup

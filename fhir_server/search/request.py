@@ -50,6 +50,7 @@ class Search:
     as asked (None = not asked), `summary` one of true, text, data, count or None, `elements` the names of
     _elements. `place` is the page asked for, None for a search that begins. `hidden`: the search came in a
     form, and its links do not show it. `now`: when it was made, microseconds since 1970. `explain`: _explain.
+    `posted`: the rows of users' parameters that are looked at.
     """
 
     queries: tuple[Query, ...]
@@ -65,6 +66,7 @@ class Search:
     hidden: bool = False
     now: int = 0
     explain: bool = False
+    posted: tuple[str, ...] = ()
 
     @property
     def query(self) -> Query:
@@ -80,7 +82,7 @@ class Search:
     def identity(self) -> str:
         """What a cursor belongs to: everything that decides which matches come in which order."""
         shown = [pair for pair in self.applied if pair[0].partition(":")[0] not in _NOT_IDENTITY]
-        return repr((self.path, shown))
+        return repr((self.path, shown, *self.posted))
 
 
 _NOT_IDENTITY = frozenset(

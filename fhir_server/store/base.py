@@ -151,6 +151,11 @@ class Transaction(Protocol):
         Returns it with its seq. `version.version` must be one more than the current (1 for the first).
         """
 
+    def add_values(self, version: Version, values: Values) -> None:
+        """Add rows to those that a version is found by, `version` as the store gave it; what it has already
+        stays once. Its patient and its moment stay: `values` have nothing but rows, of other parameters than
+        those that the store orders by. Searches at earlier snapshots may find it by them too."""
+
 
 class Store(Protocol):
     """Async, and safe to call from many tasks. Several processes may share one store.

@@ -47,6 +47,14 @@ def document(version: Version, values: Tidy | None) -> dict[str, Any]:
     return made
 
 
+def additions(values: Tidy) -> dict[str, list[Any]]:
+    """What the arrays of a document get besides, by their names."""
+    rows: dict[str, list[Any]] = {
+        table: [_row(table, row) for row in rows] for table, rows in values.rows.items()
+    }
+    return rows | {"keys": _keys(values)}
+
+
 def _row(table: str, row: tuple[Any, ...]) -> dict[str, Any]:
     columns = {
         column: decimal128(value) if kind(table, column) == "number" else value

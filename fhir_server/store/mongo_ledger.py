@@ -25,10 +25,10 @@ from fhir_server.search.query import Query, Values
 from fhir_server.store.base import DEFINING, STAMPED, Head, Span, Version
 from fhir_server.store.group import Conflict, Spoilt, Work
 from fhir_server.store.joins import types
-from fhir_server.store.mongo_document import document
+from fhir_server.store.mongo_document import additions, document
 from fhir_server.store.mongo_document import version as stored
 from fhir_server.store.mongo_search import Document, Reader, extent_id
-from fhir_server.store.rows import CURRENT, DAY, tidy
+from fhir_server.store.rows import CURRENT, DAY, Tidy, tidy
 
 T = TypeVar("T")
 DURABLE = WriteConcern("majority", j=True)
@@ -69,13 +69,14 @@ class MongoLedger:
         self.seen: dict[tuple[str, str], Document | None] = {}  # what was current before the group
         self.stamps: dict[str, Document] = {}  # what was true before the group
         self.flushed = 0  # so many of puts are with the server
+        self.added = 0  # how often rows were added to what was put before
         self.seq = 0
         self.trouble: Exception | None = None  # the transaction is broken; nothing more may be done in it
         self._losing: float | None = None  # since when others have been winning
 
     def begin(self) -> None:
         self.puts, self.latest, self.seen, self.stamps = [], {}, {}, {}
-        self.flushed, self.trouble = 0, None
+        self.flushed, self.added, self.trouble = 0, 0, None
         try:
             self.guarded(self._begin)
             self._losing = None
@@ -116,7 +117,7 @@ class MongoLedger:
             self._writers.delete_many({"at": {"$lt": time.time() - 60 * SIGN_IN_SECONDS}})
 
     def run(self, work: Work) -> tuple[Any, Exception | None]:
-        before, seq = len(self.puts), self.seq
+        before, seq, added = len(self.puts), self.seq, self.added
         result, error = None, None
         try:
             result = work(MongoTransaction(self))
@@ -125,7 +126,7 @@ class MongoLedger:
         if self.trouble is not None:  # whatever the work made of it
             raise self.trouble
         if error is not None:
-            if self.flushed > before:
+            if self.flushed > before or self.added > added:
                 raise Spoilt from error
             self._forget(before, seq)
         return result, error
@@ -140,7 +141,7 @@ class MongoLedger:
     def commit(self) -> None:
         session = self._session
         assert session is not None
-        if not self.puts:
+        if not self.puts and not self.added:
             self.guarded(session.abort_transaction)
             return
         self.flush()
@@ -229,6 +230,12 @@ class MongoLedger:
             self.seen[of] = self.guarded(lambda: self.reader.document(type, id))
         return self.seen[of]
 
+    def add(self, seq: int, values: Tidy) -> None:
+        """Add rows to a version that is with the server."""
+        self.added += 1
+        change = {"$addToSet": {name: {"$each": rows} for name, rows in additions(values).items()}}
+        self.guarded(lambda: self.reader.versions.update_one({"_id": seq}, change, session=self._session))
+
     def _lasting(self, put: Put) -> None:
         which = {"_id": extent_id(put.version.type, put.document["patient"] or "")}
         change = {"$max": {"extent": put.extent}}
@@ -313,6 +320,11 @@ class MongoTransaction:
         ledger.puts.append(put)
         ledger.latest.setdefault((version.type, version.id), []).append(put)
         return numbered
+
+    def add_values(self, version: Version, values: Values) -> None:
+        self._ledger.flush()
+        if values.rows:
+            self._ledger.add(version.seq, tidy(values))
 
     def _see(self, types: Sequence[str], patient: str | None = None, *, own: bool = True) -> None:
         """Have what waits sent if any of it could be part of the answer.

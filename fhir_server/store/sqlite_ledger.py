@@ -20,7 +20,7 @@ from fhir_server.store.group import Conflict, Work
 from fhir_server.store.joins import types
 from fhir_server.store.rows import tidy
 from fhir_server.store.sqlite_file import Connection, DatabaseFile, current, newest, numbered, unavailable
-from fhir_server.store.sqlite_rows import Put, statements
+from fhir_server.store.sqlite_rows import Put, additions, statements
 from fhir_server.store.sqlite_search import find
 
 T = TypeVar("T")
@@ -224,6 +224,21 @@ class SqliteTransaction:
         ledger.add(Put(stored, None if values is None else tidy(values), before))
         return stored
 
+    def add_values(self, version: Version, values: Values) -> None:
+        self.flush()
+        self._save()
+        try:
+            for statement, cells in additions(version, tidy(values), self._ledger.number):
+                self._ledger.execute(statement, cells)
+        except (sqlite3.DataError, OverflowError) as error:
+            raise FhirError("too-large", "The resource has a value that is too large to store") from error
+
+    def _save(self) -> None:
+        """From here on, what the work does can be undone."""
+        if not self._savepoint:
+            self._ledger.execute("SAVEPOINT work")
+            self._savepoint = True
+
     def _before(self, version: Version) -> int | None:
         """The seq of the version that this one follows.
 
@@ -271,9 +286,7 @@ class SqliteTransaction:
         self._first = 0
         if not ledger.waiting:
             return
-        if not self._savepoint:
-            ledger.execute("SAVEPOINT work")
-            self._savepoint = True
+        self._save()
         try:
             ledger.insert(len(ledger.waiting))
         except Refused as refusal:

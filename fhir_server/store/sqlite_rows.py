@@ -59,10 +59,21 @@ def statements(puts: Sequence[Put], number: Callable[[str], int]) -> Iterator[St
         yield from _consequences(put, number)
 
 
+def additions(version: Version, values: Tidy, number: Callable[[str], int]) -> Iterator[Statement]:
+    """What adds rows to a version that is inserted already."""
+    cells: Cells = {table: [] for table in WIDTHS}
+    _values(version, values, None, number, cells)
+    for table, flat in cells.items():
+        width = WIDTHS[table] * ROWS_AT_ONCE
+        for start in range(0, len(flat), width):
+            part = flat[start : start + width]
+            yield _insert(table, len(part) // WIDTHS[table], "INSERT OR IGNORE"), part
+
+
 @cache
-def _insert(table: str, rows: int) -> str:
+def _insert(table: str, rows: int, verb: str = "INSERT") -> str:
     row = f"({', '.join('?' * WIDTHS[table])})"
-    return f"INSERT INTO {table} VALUES {', '.join([row] * rows)}"
+    return f"{verb} INTO {table} VALUES {', '.join([row] * rows)}"
 
 
 def _version(put: Put, number: Callable[[str], int], cells: Cells) -> None:

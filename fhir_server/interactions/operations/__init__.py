@@ -14,13 +14,19 @@ _FHIR: Final = "http://hl7.org/fhir/OperationDefinition"
 OF_ALL: Final[Mapping[str, str]] = {"validate": f"{_FHIR}/Resource-validate"}
 # Resource type, "" for the system -> the operations' names, and their definitions.
 DEFINED: Final[Mapping[str, Mapping[str, str]]] = {
-    "": {"closure": f"{_FHIR}/ConceptMap-closure", "cql": f"{_BASE}/cql", "fhirpath": f"{_BASE}/fhirpath"},
+    "": {
+        "closure": f"{_FHIR}/ConceptMap-closure",
+        "cql": f"{_BASE}/cql",
+        "fhirpath": f"{_BASE}/fhirpath",
+        "reindex": f"{_BASE}/reindex",
+    },
     "CodeSystem": {name: f"{_FHIR}/CodeSystem-{name}" for name in ("lookup", "subsumes", "validate-code")},
     "ConceptMap": {"translate": f"{_FHIR}/ConceptMap-translate"},
     "Encounter": {"everything": f"{_FHIR}/Encounter-everything"},
     "Observation": {name: f"{_FHIR}/Observation-{name}" for name in ("lastn", "stats")},
     "Patient": {"everything": f"{_FHIR}/Patient-everything"},
     "Library": {"evaluate": f"{_BASE}/library-evaluate"},
+    "SearchParameter": {"reindex": f"{_BASE}/reindex"},
     "ValueSet": {name: f"{_FHIR}/ValueSet-{name}" for name in ("expand", "validate-code")},
 }
 # Of the system and of every type, and of every resource.

@@ -33,7 +33,19 @@ from fhir_server.search.query import Node
 from profiles import definitions
 from rules import fhirpath
 
-__all__ = ["TYPES", "BadValue", "Parameter", "Scope", "Within", "converter", "derived_code", "of", "table_of"]
+__all__ = [
+    "TYPES",
+    "BadValue",
+    "Parameter",
+    "Scope",
+    "Within",
+    "compiled",
+    "converter",
+    "derived_code",
+    "find",
+    "of",
+    "table_of",
+]
 
 TYPES: Mapping[str, ModuleType] = {
     "token": token,
@@ -72,7 +84,7 @@ def of(type: str) -> Mapping[str, Parameter]:
         if parameter.expression or words.indexed(type, parameter.code) or parameter.url == age.URL
     ]
     versioned = any(parameter.code == "version" for parameter in published)
-    found = {p.code: _parameter(type, p, versioned) for p in published if p.type != "composite"}
+    found = {p.code: compiled(type, p, versioned) for p in published if p.type != "composite"}
     for parameter in published:
         if parameter.type == "composite":
             branches = fhirpath.branches(parameter.expression or "", type)
@@ -88,12 +100,18 @@ def of(type: str) -> Mapping[str, Parameter]:
     return dict(sorted(found.items()))
 
 
+def find(type: str, code: str, scope: Scope) -> Parameter | None:
+    """The parameter of that code, of those that are published or else of those that were posted."""
+    return of(type).get(code) or scope.posted.get(type, {}).get(code)
+
+
 def _amended(published: definitions.SearchParameter) -> definitions.SearchParameter:
     expression = _AMENDED.get(published.url)
     return replace(published, expression=expression) if expression else published
 
 
-def _parameter(type: str, published: definitions.SearchParameter, versioned: bool = False) -> Parameter:
+def compiled(type: str, published: definitions.SearchParameter, versioned: bool = False) -> Parameter:
+    """The parameter as it is for one resource type; rules.fhirpath.CompileError where it makes no sense."""
     model = definitions.load()
     branches: tuple[fhirpath.Branch, ...] = ()
     if published.expression:
@@ -175,10 +193,10 @@ def composites(type: str) -> Mapping[str, tuple[Within | tuple[Parameter, ...], 
     for parameter in own.values():
         for branch in parameter.branches if parameter.type == "composite" else ():
             if not branch.path:
-                alike = composite.whole(type, parameter.parts, own, _parameter)
+                alike = composite.whole(type, parameter.parts, own, compiled)
                 found.setdefault(parameter.code, []).append(tuple(sharer(type, p.code) for p in alike))
                 continue
-            parts = composite.parts_of(branch.type, parameter.parts, own, _parameter)
+            parts = composite.parts_of(branch.type, parameter.parts, own, compiled)
             found.setdefault(parameter.code, []).append(Within(branch, parts, parameter.code))
             sharing.setdefault(_meeting(branch, parts), {})[parameter.code] = None
     return {
@@ -201,7 +219,7 @@ def match(parameter: Parameter, modifier: str | None, text: str, scope: Scope) -
     """The condition that one value (without commas) stands for."""
     if parameter.type == "composite":
         return composite.match(parameter, text, scope, composites(parameter.resource)[parameter.code])
-    known = sharer(parameter.resource, parameter.code)
+    known = parameter if parameter.shared else sharer(parameter.resource, parameter.code)
     node: Node = module_of(parameter).match(known, modifier, text, scope)
     return node
 

@@ -5,7 +5,8 @@ https://hl7.org/fhir/R4/searchparameter.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from fhir_server.search.query import Match, Node, Or, Test
 from profiles.definitions import Component
@@ -34,6 +35,11 @@ class Parameter:
     shared: tuple[tuple[str, ...], ...] = ()
     parts: tuple[Component, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """What it is called in a search: `code` names its rows, which for one that was posted says more."""
+        return self.code.partition("@")[0]
+
     def derived(self, table: str, suffix: str, tests: tuple[Test, ...]) -> Node:
         """There is a row for which all tests hold among those derived from this parameter's values.
 
@@ -49,10 +55,21 @@ def derived_code(codes: tuple[str, ...], suffix: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a value's meaning depends on beside the value: the server's base URL and the time now (us)."""
+    """What a value's meaning depends on beside the value: the server's base URL and the time now (us).
+
+    `posted` has the parameters that users posted and that are indexed, by resource type and code; `waiting`
+    says of the others, by the same, what is to be done (fhir_server.search.posted).
+    """
 
     base: str
     now: int
+    posted: Mapping[str, Mapping[str, Parameter]] = field(default_factory=dict, hash=False)
+    waiting: Mapping[tuple[str, str], str] = field(default_factory=dict, hash=False)
+
+    def why(self, type: str, code: str) -> str:
+        """What an error about a parameter that cannot be used may say further."""
+        said = self.waiting.get((type, code.partition(":")[0]))
+        return f": {said}" if said else ""
 
 
 class BadValue(ValueError):

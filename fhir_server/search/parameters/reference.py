@@ -86,7 +86,7 @@ def match(parameter: Parameter, modifier: str | None, text: str, scope: Scope) -
     if modifier == "identifier":
         return _by_identifier(parameter, text)
     if modifier in ("above", "below"):
-        return Lookup(modifier, parameter.resource, parameter.code, unescape(text))
+        return Lookup(modifier, parameter.resource, parameter.code, unescape(text), parameter)
     wanted = unescape(text)
     if modifier and _ID.fullmatch(wanted):
         wanted = f"{modifier}/{wanted}"

@@ -131,7 +131,7 @@ def match(parameter: Parameter, modifier: str | None, text: str, scope: Scope) -
     if modifier == "of-type":
         return _of_type(parameter, text)
     if modifier:
-        return Lookup(modifier, parameter.resource, parameter.code, text)
+        return Lookup(modifier, parameter.resource, parameter.code, text, parameter)
     parts = [unescape(part) for part in split(text, "|")]
     if len(parts) == 1:
         return Match(TABLE, parameter.code, (_code_test(parameter, parts[0]),))
