@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain
 from typing import Any
 
@@ -169,7 +169,8 @@ def plan_of(type: str) -> Plan:
     return Plan({str(root): tuple(found) for root, found in by_root.items()}, tuple(always), links(type))
 
 
-def plan_of_posted(posted: Iterable[Parameter]) -> Plan:
+@lru_cache(maxsize=512)
+def plan_of_posted(posted: tuple[Parameter, ...]) -> Plan:
     """The plan of parameters that users posted, all of one resource type; each has rows of its own."""
     by_root: dict[str | None, list[Step]] = {None: []}
     for parameter in posted:

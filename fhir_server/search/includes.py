@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from fhir_server.resource_json import decode_stored
 from fhir_server.search import parameters
-from fhir_server.search.extract import extract
+from fhir_server.search.extract import extract, plan_of_posted
 from fhir_server.search.query import Match, Node, Or, Query, Test
 from fhir_server.search.request import Include
 from fhir_server.store.base import Store, Version
@@ -78,7 +78,9 @@ def _targets(includes: Sequence[Include], versions: Iterable[Version], base: str
         mine = [each for each in includes if each.source in (None, version.type)]
         if not mine:
             continue
-        rows = extract(version.type, decode_stored(version.body or b"{}"), base).rows
+        posted = tuple(each.posted for each in mine if each.posted)
+        more = plan_of_posted(posted) if posted else None
+        rows = extract(version.type, decode_stored(version.body or b"{}"), base, more).rows
         for param, type, id, url, *_ in rows.get("reference", ()):
             if id and any(each.param in (None, param) and each.target in (None, type) for each in mine):
                 yield type, id, _version(url)
@@ -116,6 +118,7 @@ def _backwards(wanted: Include, versions: Sequence[Version], snapshot: int) -> I
             ids.setdefault(version.type, []).append(version.id)
     for source in (wanted.source,) if wanted.source else definitions.load().resource_types:
         codes = [p for p in parameters.of(source).values() if p.type == "reference"]
+        codes += [wanted.posted] if wanted.posted else []
         for type, of_type in ids.items():
             able = [
                 p.code for p in codes if wanted.param in (None, p.code) and type in (p.targets or (type,))

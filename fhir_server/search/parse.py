@@ -85,9 +85,14 @@ def parse(
         reading.filter(name, value)
     search = reading.search(results)
     passed_on = tuple((name, value) for name, value in pairs if name in _PASSED_ON)
-    search = replace(search, applied=search.applied + passed_on, hidden=hidden, posted=keys(search.queries))
+    search = replace(search, applied=search.applied + passed_on, hidden=hidden, posted=_posted(search))
     cursors = results.get("_cursor")
     return continued(search, cursors[0], key) if cursors else search
+
+
+def _posted(search: Search) -> tuple[str, ...]:
+    """The names of the rows of users' parameters that decide what is found."""
+    return (*keys(search.queries), *(str(each.param) for each in search.includes if each.posted))
 
 
 def parse_criteria(type: str, text: str, *, base: str, now: datetime) -> Query:
@@ -234,7 +239,8 @@ class _Reading:
             found = {_sort_key(parameter, descending) for parameter in sorting}
             key = found.pop() if len(found) == 1 else None
             if key is None:
-                self.not_applied(f"_sort by {shown(name)} is not supported for {self.searched}")
+                why = "".join({self.scope.why(type, code) for type in self.conjuncts})
+                self.not_applied(f"_sort by {shown(name)} is not supported for {self.searched}{why}")
             elif len(keys) == MAX_SORT:
                 bad("_sort", f"of more than {MAX_SORT} parameters")
             else:
@@ -261,11 +267,15 @@ class _Reading:
             made = Include(None, None, rest or None, reverse, iterate)
             target = rest
         elif source in known and (reverse or iterate or source in self.conjuncts):
-            parameter = parameters.of(source).get(param)
-            if param == "*" or (parameter is not None and parameter.type == "reference"):
-                made = Include(source, None if param == "*" else param, target or None, reverse, iterate)
+            parameter = parameters.find(source, param, self.scope)
+            if param == "*":
+                made = Include(source, None, target or None, reverse, iterate)
+            elif parameter is not None and parameter.type == "reference":
+                posted = parameter if param not in parameters.of(source) else None
+                made = Include(source, parameter.code, target or None, reverse, iterate, posted)
         if made is None:
-            self.not_applied(f"{name} of {shown(text)} is not supported for {self.searched}")
+            why = self.scope.why(source, param)
+            self.not_applied(f"{name} of {shown(text)} is not supported for {self.searched}{why}")
             return None
         if target and target not in known:
             bad(name, "an unknown target type")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fhir_server.errors import Issue
 from fhir_server.search.cursor import Place
+from fhir_server.search.parameters import Parameter
 from fhir_server.search.query import Query
 
 Pairs = tuple[tuple[str, str], ...]
@@ -19,7 +20,8 @@ class Include:
     """`_include=source:param:target`: what this reference parameter of resources of `source` points to.
 
     With `reverse` (_revinclude) the resources of `source` that point by it to what is there. None = every
-    source, every reference parameter, any target type. `iterate`: of included resources as well.
+    source, every reference parameter, any target type. `iterate`: of included resources as well. `posted` is
+    the parameter where a user posted it: `param` is what its rows are named then.
     """
 
     source: str | None
@@ -27,6 +29,7 @@ class Include:
     target: str | None = None
     reverse: bool = False
     iterate: bool = False
+    posted: Parameter | None = None
 
 
 @dataclass(frozen=True, slots=True)

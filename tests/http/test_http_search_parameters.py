@@ -214,6 +214,10 @@ def test_chains_lead_through_it_and_to_it(fhir):
     assert found(fhir, "/Basic?about=Patient/a") == ["o0"]
     assert found(fhir, "/Basic?about.marital=S") == ["o1"]
     assert found(fhir, "/Patient?_has:Basic:about:_id=o1") == ["b"]
+    included = fhir.get("/Basic?_id=o0&_include=Basic:about").json()["entry"]
+    assert [e["resource"]["id"] for e in included] == ["o0", "a"]
+    included = fhir.get("/Patient?_id=b&_revinclude=Basic:about").json()["entry"]
+    assert [e["resource"]["id"] for e in included] == ["b", "o1"]
     assert found(fhir, "/Basic?_has:Basic:about:_id=o1") == []
 
 
@@ -266,7 +270,7 @@ def test_what_is_added_to_a_stored_resource_is_what_a_new_one_gets(resource):
               parameter("births", "number", "Patient.multipleBirth.ofType(integer)"),
               parameter("families", "string", "Patient.name.family"),
               parameter("linked", "reference", "Patient.link.other")]  # fmt: skip
-    plans = [compiled(entry_of(each, each["id"], 1))["Patient"] for each in posted]
+    plans = tuple(compiled(entry_of(each, each["id"], 1))["Patient"] for each in posted)
     base = "http://varde.test/fhir"
     whole, alone = (
         extract("Patient", resource, base, plan_of_posted(plans)),

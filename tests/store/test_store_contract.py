@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -73,6 +74,56 @@ def test_seq_is_the_order_of_commits_without_gaps(desk: Any) -> None:
         desk.transact(lambda tx: (tx.put(Version("Patient", "x", 1, 1, "POST", b"{}"), Values({})), 1 / 0))
     desk.put("Patient", "p0")
     assert [v.seq for v in desk.run(desk.store.changes(0))] == [1, 2, 3, 4]
+
+
+# -- rows added later ----------------------------------------------------------------------------
+
+
+ADDED = Values(
+    {
+        "token": (("late@1", "http://x", "m"),),
+        "word": (("late@1:text", "married"),),
+        "string": (("named@1", "a", "A"),),
+        "date": (("born@1", 5, 9),),
+        "number": (("births@1", Decimal("2.50"), Decimal("2.50")),),
+        "quantity": (("size@1", Decimal(1), Decimal(2), "", "kg", "kg"),),
+        "measure": (("size@1:measure", "g", Decimal(1000), Decimal(2000)),),
+        "reference": (("about@1", "Patient", "b", "", "", ""),),
+        "uri": (("at@1", "http://a"),),
+    }
+)
+
+
+def test_what_is_added_to_a_version_finds_it_and_nothing_else(desk: Any) -> None:
+    first, second = desk.put("Patient", "a", token("gender", "male")), desk.put("Patient", "b")
+    for _ in range(2):  # what it has already stays once
+        desk.transact(lambda tx: tx.add_values(first, ADDED))
+    for table, rows in ADDED.rows.items():
+        assert desk.ids(Query("Patient", Match(table, rows[0][0]))) == ["a"]
+    assert desk.ids(Query("Patient", has_code("late@1", "m"))) == ["a"]
+    assert desk.ids(Query("Patient", has_code("gender", "male"))) == ["a"]
+    assert desk.ids(Query("Patient", sort=(Sort("number", "births@1", "low"),))) == ["a", "b"]
+    assert desk.run(desk.store.read("Patient", "b")) == second
+    assert [version.seq for version in desk.run(desk.store.changes(0))] == [1, 2]
+    desk.put("Patient", "a", token("gender", "male"))  # another version has rows of its own
+    assert desk.ids(Query("Patient", has_code("late@1", "m"))) == []
+
+
+def test_what_is_added_is_undone_with_its_work_and_seen_by_it(desk: Any) -> None:
+    first = desk.put("Patient", "a")
+    late = Query("Patient", has_code("late@1", "m"))
+
+    def work(tx: Transaction) -> None:
+        tx.add_values(first, ADDED)
+        new = tx.put(Version("Patient", "n", 1, 1, "POST", b"{}"), Values({}))
+        tx.add_values(new, ADDED)
+        assert [version.id for version in tx.search(late)] == ["a", "n"]
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        desk.transact(work)
+    assert desk.ids(late) == []
+    assert desk.put("Patient", "c").seq == 2
 
 
 # -- history -------------------------------------------------------------------------------------
