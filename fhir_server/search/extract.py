@@ -19,7 +19,7 @@ from fhir_server.search.query import TABLES, Values
 from profiles import definitions
 from rules.fhirpath import Branch, EvaluationError
 
-_ODD = (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, EvaluationError)
+_ODD = (TypeError, AttributeError, ValueError, LookupError, ArithmeticError, RecursionError, EvaluationError)
 
 _OF_TEXT = frozenset(("token", "string", "reference", "uri", "word"))
 

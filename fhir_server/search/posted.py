@@ -22,6 +22,7 @@ from profiles import definitions
 from rules import fhirpath
 
 TYPES = ("number", "date", "string", "token", "reference", "quantity", "uri")
+_COMPUTED = frozenset(("string", "boolean", "integer", "decimal"))  # that are as in JSON when no element is
 _LONGEST = 4000  # of an expression
 _CODE = re.compile("[A-Za-z][A-Za-z0-9_-]{0,63}")
 _WAITING = "not yet indexed: POST SearchParameter/{}/$reindex"
@@ -170,6 +171,8 @@ def _plain_problems(resource: Mapping[str, Any]) -> Iterable[Issue]:
         yield _error("code", "A code is a letter, then letters, digits, _ and -: 64 at most", "value")
     if not resource.get("expression"):
         yield _error("expression", "Without an expression there is nothing to be found by", "required")
+    elif "%" in resource["expression"]:
+        yield _error("expression", "Variables (%...) have no value here")
     elif len(resource["expression"]) > _LONGEST:
         yield _error("expression", f"An expression has at most {_LONGEST} characters", "too-long")
     for number, base in enumerate(resource.get("base", ())):
@@ -192,6 +195,8 @@ def _problems(entry: Entry) -> Iterable[Issue]:
         odd = sorted(each for each in parameter.kinds if each not in rows and each != "Extension")
         if odd:
             yield _error("expression", f"{', '.join(odd)} of {type} cannot be searched as a {entry.type}")
+        elif any(not branch.owner and branch.type not in _COMPUTED for branch in parameter.branches):
+            yield _error("expression", f"What is computed here of {type} cannot be indexed: name an element")
         elif not parameter.branches:
             yield _error("expression", f"It gives nothing of {type} that can be searched for")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -133,6 +134,8 @@ def test_it_is_indexed_batch_by_batch_while_others_write(fhir, monkeypatch):
         (parameter("x", "token", "Patient.nonsense"), "expression"),
         (parameter("x", "token", "Patient.("), "expression"),
         (parameter("x", "date", "Patient.maritalStatus"), "expression"),
+        (parameter("x", "date", "Patient.birthDate + 1 year"), "expression"),
+        (parameter("x", "token", "%resource.id"), "expression"),
         (parameter("x", "composite", "Patient"), "type"),
         (parameter("x", "special", "Patient"), "type"),
         (parameter("gender", "token", "Patient.gender"), "base[0]"),
@@ -149,6 +152,45 @@ def test_what_cannot_take_effect_is_refused_with_the_reason(fhir, broken, where)
         assert answer.status_code == 422, answer.text
         assert f".{where}" in answer.text
     put(fhir, {**broken, "status": "draft"})  # which takes no effect
+
+
+def test_a_worker_that_stopped_is_told_of_and_another_begins_again(fhir, clock, monkeypatch):
+    async def dies(*_):
+        pass
+
+    put(fhir, patient("a"))
+    put(fhir, MARITAL)
+    with monkeypatch.context() as killed:
+        killed.setattr(reindex, "_run", dies)
+        assert fhir.request("POST", "/SearchParameter/marital/$reindex").status_code == 202
+    assert fhir.get("/$reindex").status_code == 202
+    clock.now += timedelta(minutes=2)
+    assert '"stopped"' in fhir.get("/$reindex").text
+    assert "$reindex" in said(fhir, "/Patient?marital=M")
+    ready(fhir)
+    assert found(fhir, "/Patient?marital=M") == ["a"]
+
+
+def test_what_goes_wrong_while_indexing_leaves_it_unused(fhir, clock, monkeypatch):
+    def breaks(*_):
+        raise ZeroDivisionError
+
+    put(fhir, patient("a"))
+    put(fhir, MARITAL)
+    with monkeypatch.context() as broken:
+        broken.setattr(reindex, "_rows", breaks)
+        fhir.request("POST", "/$reindex")
+        for _ in range(5):
+            assert "$reindex" in said(fhir, "/Patient?marital=M")
+    clock.now += timedelta(minutes=2)
+    ready(fhir)
+    assert found(fhir, "/Patient?marital=M") == ["a"]
+
+
+def test_it_is_no_entry_of_a_bundle(fhir):
+    entry = {"request": {"method": "POST", "url": "$reindex"}}
+    answer = fhir.post("", {"resourceType": "Bundle", "type": "batch", "entry": [entry]}).json()
+    assert answer["entry"][0]["response"]["status"].startswith("405")
 
 
 def test_two_cannot_have_the_same_code_and_nobody_writes_the_servers_own_resource(fhir):
