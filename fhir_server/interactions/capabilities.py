@@ -57,7 +57,11 @@ def _resources(policy: Policy) -> list[dict[str, Any]]:
 
 def _with_posted(resource: dict[str, Any], posted: Mapping[str, parameters.Parameter]) -> dict[str, Any]:
     """What is said of a resource type, with the parameters that users posted and that are indexed."""
-    return {**resource, "searchParam": [*resource["searchParam"], *map(_parameter, posted.values())]}
+    more = {
+        "searchInclude": [f"{resource['type']}:{p.name}" for p in posted.values() if p.type == "reference"],
+        "searchParam": list(map(_parameter, posted.values())),
+    }
+    return {**resource, **{name: [*resource[name], *added] for name, added in more.items()}}
 
 
 def _about(type_: str, base: str, started: datetime) -> dict[str, Any]:

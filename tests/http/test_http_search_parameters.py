@@ -15,6 +15,7 @@ from fhir_server.interactions.operations import reindex
 from fhir_server.search.extract import extract, plan_of_posted, rows_of
 from fhir_server.search.posted import compiled, entry_of
 from fhir_server.settings import Settings
+from profiles.structure import validate
 
 BUNDLED = "http://example.org/fhir/SearchParameter/"
 
@@ -253,6 +254,9 @@ def test_chains_lead_through_it_and_to_it(fhir):
     expression = "Basic.extension.where(url = 'http://e').value.ofType(Reference)"
     put(fhir, parameter("about", "reference", expression, "Basic", target=["Patient"]))
     ready(fhir)
+    assert '"Basic:about"' in fhir.get("/metadata").text
+    assert validate(fhir.get("/metadata").json()) == []
+    assert validate(fhir.get("/Basic/varde-search-parameters").json()) == []
     assert found(fhir, "/Basic?about=Patient/a") == ["o0"]
     assert found(fhir, "/Basic?about.marital=S") == ["o1"]
     assert found(fhir, "/Patient?_has:Basic:about:_id=o1") == ["b"]
