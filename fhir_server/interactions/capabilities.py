@@ -57,7 +57,7 @@ def _resources(policy: Policy) -> list[dict[str, Any]]:
 
 def _with_posted(resource: dict[str, Any], posted: Mapping[str, parameters.Parameter]) -> dict[str, Any]:
     """What is said of a resource type, with the parameters that users posted and that are indexed."""
-    more = {
+    more: dict[str, list[Any]] = {
         "searchInclude": [f"{resource['type']}:{p.name}" for p in posted.values() if p.type == "reference"],
         "searchParam": list(map(_parameter, posted.values())),
     }
