@@ -561,13 +561,13 @@ def test_a_large_transaction_resolves_its_conditions_and_links(fhir):
 def test_what_was_looked_up_ahead_is_held_to_what_is_there_then(fhir, monkeypatch):
     from fhir_server import write
 
-    looked = write._look_ahead
+    looked = write.look_ahead
 
     async def look_and_lose(service, changes):
         found = await looked(service, changes)
         return dict.fromkeys(found)
 
-    monkeypatch.setattr(write, "_look_ahead", look_and_lose)
+    monkeypatch.setattr(write, "look_ahead", look_and_lose)
     fhir.put("/Patient/known", known_as("known", id="known"))
     sent = many(
         entry("POST", "Patient", known_as("known"), URN, ifNoneExist=f"identifier={SYSTEM}|known"),
