@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -149,29 +148,26 @@ import('fhir-kit-client').then(run).catch((e) => { console.error(e); process.exi
 
 
 @pytest.fixture(scope="session")
-def kit() -> Path:
-    """A folder with fhir-kit-client, kept between runs."""
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with fhir-kit-client, of this test process alone: npm does not like to share one."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("fhir-kit-client needs node and npm")
-    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "varde" / "fhir-kit-client"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "node_modules" / "fhir-kit-client").exists():
-        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), KIT]
-        if subprocess.run(command, capture_output=True, timeout=120).returncode:
-            pytest.skip(f"{KIT} cannot be installed: the npm registry is not reached")
+    folder = tmp_path_factory.mktemp("fhir-kit-client")
+    command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), KIT]
+    try:
+        subprocess.run(command, capture_output=True, timeout=60, check=True)
+    except subprocess.SubprocessError:
+        pytest.skip(f"{KIT} cannot be installed: the npm registry is not reached")
     return folder
 
 
-def test_fhir_kit_client(base: str, kit: Path, tmp_path: Path) -> None:
-    script = kit / f"{tmp_path.name}.mjs"
+def test_fhir_kit_client(base: str, kit: Path) -> None:
+    script = kit / "scenario.mjs"
     script.write_text(SCRIPT)
-    try:
-        sent = json.dumps(transaction("urn:uuid:1b3151bd-1cbf-4d64-b04d-cd9187a4c6e0"))
-        done = subprocess.run(
-            ["node", str(script), base, sent], capture_output=True, text=True, timeout=60, cwd=kit
-        )
-    finally:
-        script.unlink()
+    sent = json.dumps(transaction("urn:uuid:1b3151bd-1cbf-4d64-b04d-cd9187a4c6e0"))
+    done = subprocess.run(
+        ["node", str(script), base, sent], capture_output=True, text=True, timeout=60, cwd=kit
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
         "version": "4.0.1",
