@@ -32,8 +32,9 @@ def run(patients: int, days: int, seed: int, port: int, store: str) -> int:
     console = Console(soft_wrap=True)
     # Being told to stop, or losing the terminal, ends the demo as Ctrl-C does: the server is stopped with it.
     # SIGINT is named as well, since whoever starts it in the background has it ignored from the start.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as SIGINT, which asyncio makes a cancellation
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         with TemporaryDirectory(prefix="varde-demo-") as directory:
             url = store or f"sqlite:///{directory}/demo.db"

@@ -16,6 +16,7 @@ from fhir_server.interactions.terminology_capabilities import terminology_capabi
 from fhir_server.posted_parameters import known
 from fhir_server.resource_json import encode
 from fhir_server.search import compartments, parameters
+from fhir_server.search.posted import NONE, Posted
 from fhir_server.settings import VERSION
 from profiles.definitions import load
 
@@ -43,11 +44,22 @@ async def capabilities(service: Service, request: Request) -> Response:
         return await terminology_capabilities(service, request)
     # The first time, every search parameter is compiled.
     resources = await asyncio.to_thread(_resources, service.policy)
-    posted = (await known(service)).ready
+    posted = (await _posted(service)).ready
     if posted:
         resources = [_with_posted(resource, posted.get(resource["type"], {})) for resource in resources]
     statement = _statement(request.base, service.started, resources)
     return Response(200, encode(Shaping(request).part(statement)))
+
+
+async def _posted(service: Service) -> Posted:
+    """The parameters of users; while the store is gone, those last known: what we are can be said anyhow."""
+    try:
+        return await known(service)
+    except FhirError as error:
+        if error.category != "unavailable":
+            raise
+        last: Posted = service.knows.get("posted", NONE)
+        return last
 
 
 @cache

@@ -301,6 +301,8 @@ def matches(resource, name, text, everything):
 
 def knows(type, name):
     code = name.partition(".")[0].partition(":")[0]
+    if type == "Observation" and code.endswith("code-value-quantity"):
+        return True
     return code in ("_has", "_id") or code in PARAMETERS.get(type, {})
 
 

@@ -203,7 +203,7 @@ def loop():
         yield runner
 
 
-FEW = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+FEW = settings(derandomize=True, deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
 TAGS = itertools.count()
 
 
