@@ -66,3 +66,12 @@ def not_modified(version: Version, if_none_match: str | None, if_modified_since:
         return tags == ANY or str(version.version) in tags
     since = parse_http_date(if_modified_since) if if_modified_since else None
     return since is not None and version.updated // 1_000_000 <= since
+
+
+def present(found: Version | None, type: str, said: str = "There is no such") -> Version:
+    """The version. FhirError("not-found") where there is none, "deleted" where that is what it says."""
+    if found is None:
+        raise FhirError("not-found", f"{said} {type}")
+    if found.deleted:
+        raise FhirError("deleted", f"This {type} was deleted, as version {found.version}")
+    return found

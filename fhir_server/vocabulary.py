@@ -1,8 +1,7 @@
 """Stored code systems, value sets and maps, as terminology/ needs them to answer.
 
     library = await load(store, [value_set])        # everything a value set is made of, from the store
-    inside = await members_of(store, canonical)     # its members (terminology.members), None: not stored
-    inside = members_in(tx, canonical)              # the same inside a transaction
+    library = load_with(tx.search, [value_set])     # the same inside a transaction
 
 https://hl7.org/fhir/R4/terminology-service.html
 """
@@ -14,14 +13,12 @@ from typing import Any
 
 from fhir_server.remembered import Remembered
 from fhir_server.search.query import Match, Or, Query, Test
-from fhir_server.store.base import Store, Transaction, Version
+from fhir_server.store.base import Store, Version
 from profiles.definitions import load as load_definitions
 from rules.runtime import regex as engine
 from rules.runtime.errors import EvaluationError
 from terminology.code_system import CodeSystem
 from terminology.library import Library, Resource, Want, gather
-from terminology.members import Members, members
-from terminology.versions import split
 
 Systems = Callable[[str], Sequence[CodeSystem]]
 
@@ -81,26 +78,6 @@ def load_with(
             query = steps.send(find(query))
     except StopIteration:
         return filled
-
-
-async def members_of(store: Store, canonical: str) -> Members | None:
-    """Which codes are in a stored value set, None where there is no such value set.
-
-    TerminologyError where its definition makes no sense.
-    """
-    url, version = split(canonical)
-    return _members(await load(store, wants=[("ValueSet", url)]), url, version)
-
-
-def members_in(tx: Transaction, canonical: str) -> Members | None:
-    """As `members_of`, inside a transaction."""
-    url, version = split(canonical)
-    return _members(load_with(tx.search, wants=[("ValueSet", url)]), url, version)
-
-
-def _members(filled: Library, url: str, version: str | None) -> Members | None:
-    found = filled.find("ValueSet", url, version)
-    return members(found, filled) if found else None
 
 
 def asking(

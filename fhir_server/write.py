@@ -18,7 +18,7 @@ from fhir_server.errors import FhirError, inside
 from fhir_server.exchange import Service
 from fhir_server.resource_json import decode_stored
 from fhir_server.search.posted import NONE, Posted
-from fhir_server.store.base import Transaction, Version
+from fhir_server.store.base import Transaction
 from fhir_server.unit import Unit, only
 
 __all__ = ["Change", "Outcome", "commit"]
@@ -63,7 +63,8 @@ async def _edited(service: Service, change: Change) -> Change:
             matches = (await service.store.search(replace(change.criteria, count=2))).versions
             found = only(matches)
         preconditions.check(found, change.if_match, change.if_none_match)
-        current = _current(change, found)
+        said = "There is no such" if change.criteria is None else "The search finds no"
+        current = preconditions.present(found, change.type, said)
         if change.edit is None or current.body is None:
             return change
         work = partial(change.edit, change, decode_stored(current.body))
@@ -71,16 +72,6 @@ async def _edited(service: Service, change: Change) -> Change:
     except FhirError as error:
         raise inside(error, change.where) from None
     return replace(edited, id=current.id, made_from=current.version)
-
-
-def _current(change: Change, found: Version | None) -> Version:
-    """What a PATCH is of; FhirError("not-found" or "deleted") where there is nothing."""
-    if found is None:
-        said = "There is no such" if change.criteria is None else "The search finds no"
-        raise FhirError("not-found", f"{said} {change.type}")
-    if found.deleted:
-        raise FhirError("deleted", f"This {change.type} was deleted, as version {found.version}")
-    return found
 
 
 async def _commit(

@@ -133,46 +133,30 @@ if (seen == 0) != ('extension' in o):
 _OBJECT_ALSO = _OBJECT + "    ALSO(v, LIMITS, (d, at, NAME), out)\n"
 _OBJECTS_ALSO = _OBJECTS + "            ALSO(v, LIMITS, (d, at, NAME, i), out)\n"
 
-# In a thorough check: bindings that are no more than advice, or whose codes are not in the table.
-_BOUND = """
+# Of each value of an element: a binding, or an invariant that the element adds to its type's.
+_JUDGED = """
 v = o.get(NAME)
 if v is not None:
-    bound_by(v, BINDING, (d, at, NAME), out)
+    JUDGE(v, BY, (d, at, NAME), out)
 """
-_BOUND_MANY = """
+_JUDGED_MANY = """
 v = o.get(NAME)
 if type(v) is list:
     for i, v in enumerate(v):
-        bound_by(v, BINDING, (d, at, NAME, i), out)
+        JUDGE(v, BY, (d, at, NAME, i), out)
 """
-_BOUND_CHOICE = """
+_JUDGED_CHOICE = """
 v, t, q = chosen(o, CHOICES)
 if v is not None:
-    bound_by(v, BINDING, (d, at, q), out)
+    JUDGE(v, BY, (d, at, q), out)
 """
-# Invariants: of the value `o` itself, and those that an element adds to its type's.
+# Invariants of the value `o` itself.
 _INVARIANT = """
 invariant(o, RULE, at, out)
 """
 _GUARDED = """
 if GUARD:
     invariant(o, RULE, at, out)
-"""
-_INVARIANT_OF_ONE = """
-v = o.get(NAME)
-if v is not None:
-    invariant(v, RULE, (d, at, NAME), out)
-"""
-_INVARIANT_OF_MANY = """
-v = o.get(NAME)
-if type(v) is list:
-    for i, v in enumerate(v):
-        invariant(v, RULE, (d, at, NAME, i), out)
-"""
-_INVARIANT_OF_CHOICE = """
-v, t, q = chosen(o, CHOICES)
-if v is not None:
-    invariant(v, RULE, (d, at, q), out)
 """
 # What a thorough check asks of every value of a type beyond its structure.
 _CLOSER = """
@@ -289,13 +273,14 @@ class _Emitter:
         """What is judged by membership alone; codes that can be listed were compared already."""
         if binding.strength == "required" and binding.value_set in self.definitions.value_sets:
             return []
-        parts: dict[str, str | ast.expr] = {
-            "NAME": constant(element.name),
-            "BINDING": self.constant(element.name, "binding", binding),
-        }
+        return self.each(element, "bound_by", self.constant(element.name, "binding", binding))
+
+    def each(self, element: Element, judge: str, by: ast.expr) -> list[ast.stmt]:
+        """The function called with each value of the element, and with what it is judged by."""
+        parts: dict[str, str | ast.expr] = {"JUDGE": judge, "BY": by, "NAME": constant(element.name)}
         if element.choice:
-            return fill(_BOUND_CHOICE, CHOICES=self.labels(element), **parts)
-        return fill(_BOUND_MANY if element.max is None else _BOUND, **parts)
+            return fill(_JUDGED_CHOICE, CHOICES=self.labels(element), **parts)
+        return fill(_JUDGED_MANY if element.max is None else _JUDGED, **parts)
 
     def labels(self, element: Element) -> ast.expr:
         """The properties of a choice element, each with its type and what a path calls it."""
@@ -322,14 +307,9 @@ class _Emitter:
         statements: list[ast.stmt] = []
         for own in self.judged(element.invariants):
             rule = Rule(own.key, own.severity, own.expression, element.types[0].code)
-            parts: dict[str, str | ast.expr] = {
-                "NAME": constant(element.name),
-                "RULE": self.constant(element.name, _letters(own.key), rule),
-            }
-            if element.choice:
-                statements += fill(_INVARIANT_OF_CHOICE, CHOICES=self.labels(element), **parts)
-            else:
-                statements += fill(_INVARIANT_OF_MANY if element.max is None else _INVARIANT_OF_ONE, **parts)
+            statements += self.each(
+                element, "invariant", self.constant(element.name, _letters(own.key), rule)
+            )
         return statements
 
     def check(self, element: Element, type_: TypeRef) -> str:

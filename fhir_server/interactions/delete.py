@@ -5,9 +5,8 @@ Deleting what is not there, by id or by criteria, is 204 as well: it is as the c
 
 from __future__ import annotations
 
-from fhir_server.errors import FhirError
 from fhir_server.exchange import Request, Response, Service
-from fhir_server.interactions.incoming import read_criteria
+from fhir_server.interactions.incoming import target_criteria
 from fhir_server.interactions.outgoing import answer
 from fhir_server.preconditions import parse_etags
 from fhir_server.write import Change, commit
@@ -20,11 +19,7 @@ async def delete(service: Service, request: Request) -> Response:
 
 
 def change(service: Service, request: Request) -> Change:
-    criteria = None
-    if not request.id:
-        if not request.pairs:
-            raise FhirError("invalid", "A delete needs an id or search criteria in the URL")
-        criteria = read_criteria(service, request, request.query)
+    criteria = target_criteria(service, request, "A delete")
     if_match = parse_etags(request.headers.get("if-match"), "If-Match")
     most = service.policy.deletes
     return Change("DELETE", request.type, request.id or None, None, criteria, if_match, most=most)

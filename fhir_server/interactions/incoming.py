@@ -48,3 +48,12 @@ def read_resource(request: Request) -> dict[str, Any]:
 def read_criteria(service: Service, request: Request, text: str) -> Query:
     """The search that makes an interaction conditional; FhirError("invalid") where it could not select."""
     return parse_criteria(request.type, text, base=request.base, now=service.clock())
+
+
+def target_criteria(service: Service, request: Request, what: str) -> Query | None:
+    """None where the URL names an id, else the search in it, which says what the interaction is of."""
+    if request.id:
+        return None
+    if not request.pairs:
+        raise FhirError("invalid", f"{what} needs an id or search criteria in the URL")
+    return read_criteria(service, request, request.query)

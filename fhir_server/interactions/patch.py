@@ -13,7 +13,7 @@ from typing import Any
 
 from fhir_server.errors import FhirError, Issue
 from fhir_server.exchange import Request, Response, Service
-from fhir_server.interactions.incoming import read_criteria, read_resource
+from fhir_server.interactions.incoming import read_resource, target_criteria
 from fhir_server.interactions.outgoing import answer
 from fhir_server.negotiation import JSON_PATCH, XML_PATCH, patch_format
 from fhir_server.patch import fhirpath_patch, json_patch, xml_patch
@@ -37,11 +37,7 @@ async def patch(service: Service, request: Request) -> Response:
 
 def change(service: Service, request: Request) -> Change:
     """To the id in the URL, or to the one resource that the URL's criteria find."""
-    criteria = None
-    if not request.id:
-        if not request.pairs:
-            raise FhirError("invalid", "A patch needs an id or search criteria in the URL")
-        criteria = read_criteria(service, request, request.query)
+    criteria = target_criteria(service, request, "A patch")
     work = _read(request)
 
     def edit(change: Change, tree: dict[str, Any]) -> Change:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fhir_server.errors import FhirError
 from fhir_server.exchange import Request, Response, Service
 from fhir_server.interactions.shaping import SHAPES, Shaping
-from fhir_server.preconditions import not_modified
+from fhir_server.preconditions import not_modified, present
+from fhir_server.resource_json import decode_stored
 from fhir_server.store.base import Version
 
 
@@ -14,15 +17,19 @@ async def read(service: Service, request: Request) -> Response:
     return show(request, await service.store.read(request.type, request.id))
 
 
+async def current(service: Service, request: Request) -> dict[str, Any]:
+    """The resource that the URL names; FhirError("not-found" or "deleted")."""
+    body = present(await service.store.read(request.type, request.id), request.type).body
+    assert body is not None
+    return decode_stored(body)
+
+
 def show(request: Request, version: Version | None) -> Response:
     """A version that a client asked for, or the part of it."""
     pairs = request.pairs if request.query else []
     if request.prefer.strict and any(name not in SHAPES for name, _ in pairs):
         raise FhirError("invalid", "A read has no parameters but _summary, _elements, _format and _pretty")
-    if version is None:
-        raise FhirError("not-found", f"There is no such {request.type}")
-    if version.deleted:
-        raise FhirError("deleted", f"This {request.type} was deleted, as version {version.version}")
+    version = present(version, request.type)
     headers = request.headers
     if not_modified(version, headers.get("if-none-match"), headers.get("if-modified-since")):
         return Response(304, None, version)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fhir_server.errors import FhirError
 from fhir_server.exchange import Request, Response, Service
-from fhir_server.interactions.incoming import ID, read_criteria, read_resource
+from fhir_server.interactions.incoming import ID, read_resource, target_criteria
 from fhir_server.interactions.outgoing import answer
 from fhir_server.preconditions import parse_etags
 from fhir_server.write import Change, commit
@@ -21,12 +21,8 @@ async def update(service: Service, request: Request) -> Response:
 
 def change(service: Service, request: Request) -> Change:
     """To the id in the URL, or to the one resource that the URL's criteria find."""
-    criteria = None
-    if not request.id:
-        if not request.pairs:
-            raise FhirError("invalid", "An update needs an id or search criteria in the URL")
-        criteria = read_criteria(service, request, request.query)
-    elif not ID.fullmatch(request.id):
+    criteria = target_criteria(service, request, "An update")
+    if request.id and not ID.fullmatch(request.id):
         raise FhirError("invalid", "The id in the URL is not a valid id: [A-Za-z0-9-.], 1 to 64 of them")
     resource = read_resource(request)
     theirs = resource.get("id")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ast
-import linecache
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from typing import Any
 
 from rules.emit.queries import Queries
 from rules.emit.retrieve import Retrieve
+from rules.emit.running import digest, register, run
 from rules.emit.source import UNSET, Function, Module, readable
 from rules.language.errors import CompileError, Diagnostic
 from rules.typed.tree import TypedLibrary
@@ -60,7 +58,7 @@ def emit(library: TypedLibrary, text: str, includes: Mapping[str, Compiled]) -> 
             for key, value in included.namespace.items()
             if key.startswith(("define_", "function_", "parameter_")) and name in library.includes
         }
-    _run(source, lines, _registered(library, text), namespace)
+    run(source, lines, _registered(library, text), namespace)
     return Compiled(library, source, namespace, slots, dict(includes), tuple(module.retrieves))
 
 
@@ -140,20 +138,6 @@ def _assembled(module: Module, functions: list[Function]) -> tuple[str, list[int
 
 def _registered(library: TypedLibrary, text: str) -> str:
     """The name under which tracebacks find the CQL."""
-    digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    name = f"<cql {readable(library.name or '') or 'expression'} {digest}>"
-    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    name = f"<cql {readable(library.name or '') or 'expression'} {digest(text)}>"
+    register(name, text)
     return name
-
-
-def _run(source: str, lines: list[int], name: str, namespace: dict[str, Any]) -> None:
-    try:
-        tree = ast.parse(source)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.expr | ast.stmt | ast.arg | ast.keyword):
-                node.lineno = node.end_lineno = lines[node.lineno - 1]
-                node.col_offset = node.end_col_offset = 0
-        code = compile(tree, name, "exec")
-    except (SyntaxError, RecursionError, MemoryError) as error:
-        raise CompileError([Diagnostic(1, 1, "unsupported", f"nested too deeply: {error}")]) from None
-    exec(code, namespace)  # noqa: S102 - the text is ours, see rules/emit/__init__.py

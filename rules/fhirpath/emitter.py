@@ -14,7 +14,7 @@ from typing import Final
 from rules.fhirpath import elements, registry, terms, types, values
 from rules.fhirpath.paths import Paths
 from rules.fhirpath.syntax import path_names, stripped
-from rules.fhirpath.writer import DEEP, EMPTY, Gathered, Item, Scope, Sink, Site, Value, common, negated
+from rules.fhirpath.writer import DEEP, EMPTY, Gathered, Item, Scope, Sink, Site, Value, common
 from rules.language import nodes as n
 
 _LONG_PATH: Final = 8  # steps that may be loops inside of each other before a list is made
@@ -385,11 +385,3 @@ class Emitter(Paths):
             return registry.CONDITIONS[node.name](self, node, scope)
         found = self.boolean(node, scope)
         return f"{found.text} is True" if found.null else found.text
-
-    def refuted(self, node: n.Expression, scope: Scope) -> str:
-        """Python that is true if and only if the node is false, and not merely unknown."""
-        node = stripped(node)
-        if isinstance(node, n.Call) and (test := registry.TESTS.get(node.name)) is not None:
-            return negated(test.emit(self, node, scope)) if self.fits(node, test) else "False"
-        found = self.boolean(node, scope)
-        return f"{found.text} is False" if found.null else negated(found.text)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import linecache
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from rules.language.errors import CompileError, Diagnostic
+from rules.emit.running import digest, register, run
 
 if TYPE_CHECKING:
     from rules.fhirpath.writer import Writer
@@ -28,7 +26,7 @@ def source_of(writer: Writer) -> str:
 
 def file_name(text: str) -> str:
     """The name under which tracebacks find the expression."""
-    return f"<fhirpath {sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}>"
+    return f"<fhirpath {digest(text)}>"
 
 
 def forget(name: str) -> None:
@@ -38,18 +36,8 @@ def forget(name: str) -> None:
 
 def load(writer: Writer, text: str) -> dict[str, Any]:
     """The module's names. Raises CompileError where Python cannot take it."""
-    lines = [line for _, line in _written(writer)]
     name = file_name(text)
-    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
-    try:
-        tree = ast.parse(source_of(writer))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.expr | ast.stmt | ast.arg | ast.keyword):
-                node.lineno = node.end_lineno = lines[node.lineno - 1]
-                node.col_offset = node.end_col_offset = 0
-        code = compile(tree, name, "exec")
-    except (SyntaxError, RecursionError, MemoryError) as error:
-        raise CompileError([Diagnostic(1, 1, "unsupported", f"nested too deeply: {error}")]) from None
+    register(name, text)
     namespace: dict[str, Any] = dict(writer.module.namespace)
-    exec(code, namespace)  # noqa: S102 - text of ours; the expression's own is in it only as constants
+    run(source_of(writer), [line for _, line in _written(writer)], name, namespace)
     return namespace

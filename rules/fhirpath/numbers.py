@@ -14,7 +14,6 @@ from rules.runtime import arithmetic, calendar, quantities
 from rules.runtime.decimals import CONTEXT, fit
 from rules.runtime.errors import EvaluationError
 from rules.runtime.ordering import TIMES
-from rules.runtime.units import CALENDAR
 from rules.runtime.values import Long, Quantity
 
 _LONGEST: Final = 1_000_000
@@ -253,7 +252,3 @@ def comparable(left: Any, right: Any) -> bool | None:
     if left.__class__ is not Quantity or right.__class__ is not Quantity:
         raise _undefined("comparable()", left, right)
     return quantities.comparable(left, right)
-
-
-def is_calendar(unit: str) -> bool:
-    return unit in CALENDAR

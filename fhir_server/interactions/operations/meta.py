@@ -14,7 +14,7 @@ from fhir_server.errors import FhirError
 from fhir_server.exchange import Request, Response, Service
 from fhir_server.interactions.operations.asked import Asked
 from fhir_server.interactions.vread import is_version
-from fhir_server.preconditions import parse_etags
+from fhir_server.preconditions import parse_etags, present
 from fhir_server.resource_json import decode_stored, encode
 from fhir_server.search.query import Match, Or, Query
 from fhir_server.store.base import Version
@@ -39,11 +39,7 @@ async def meta(service: Service, request: Request) -> Response:
         found = await service.store.vread(request.type, request.id, int(request.version)) if known else None
     else:
         found = await service.store.read(request.type, request.id)
-    if found is None:
-        raise FhirError("not-found", f"There is no such {request.type}")
-    if found.deleted:
-        raise FhirError("deleted", f"This {request.type} was deleted, as version {found.version}")
-    return _answer(_meta_of(found))
+    return _answer(_meta_of(present(found, request.type)))
 
 
 async def meta_add(service: Service, request: Request) -> Response:

@@ -14,7 +14,7 @@ from typing import Any
 from fhir_server.errors import FhirError, Issue
 from fhir_server.exchange import Request, Response, Service
 from fhir_server.interactions.operations.parameters import answer, read_parameters, resources_named
-from fhir_server.resource_json import decode_stored
+from fhir_server.interactions.read import current
 from fhir_server.vocabulary import library, load
 from terminology.asked import Asked, read
 from terminology.expand import expand
@@ -96,7 +96,7 @@ async def _answered(
 ) -> Response:
     parameters = read_parameters(request, bare=bare)
     language = request.headers.get("accept-language")
-    instance = await _instance(service, request)
+    instance = await current(service, request) if request.id else None
     try:
         asked = read(parameters, language)
         filled = await _fill(service, parameters, asked, instance, maps)
@@ -105,17 +105,6 @@ async def _answered(
         return answer(await asyncio.to_thread(work, question))
     except TerminologyError as error:
         raise as_error(error) from None
-
-
-async def _instance(service: Service, request: Request) -> Resource | None:
-    if not request.id:
-        return None
-    version = await service.store.read(request.type, request.id)
-    if version is None:
-        raise FhirError("not-found", f"There is no such {request.type}")
-    if version.body is None:
-        raise FhirError("deleted", f"This {request.type} was deleted, as version {version.version}")
-    return decode_stored(version.body)
 
 
 async def _fill(

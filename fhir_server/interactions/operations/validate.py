@@ -13,7 +13,8 @@ from typing import Any, Final
 from fhir_server.conformance import THREADS, Knowledge, knowledge
 from fhir_server.errors import FhirError, Issue, operation_outcome
 from fhir_server.exchange import Request, Response, Service
-from fhir_server.resource_json import decode_stored, encode
+from fhir_server.interactions.read import current
+from fhir_server.resource_json import encode
 from profiles.validation import validate_thoroughly
 
 _MODES: Final = ("create", "update", "delete", "profile")
@@ -31,7 +32,7 @@ class _Asked:
 async def validate(service: Service, request: Request) -> Response:
     """200 with an OperationOutcome whatever is found: without errors in it, the resource is valid."""
     asked = _read(request)
-    stored = await _stored(service, request) if request.id else None
+    stored = await current(service, request) if request.id else None
     issues = _of_mode(asked, request)
     resource = asked.resource if asked.resource is not None else stored
     if resource is None and asked.mode != "delete":
@@ -48,15 +49,6 @@ async def validate(service: Service, request: Request) -> Response:
 def _judge(known: Knowledge, resource: Any, profiles: tuple[str, ...], base: str) -> list[Issue]:
     found = validate_thoroughly(known.context(resource, base), profiles)
     return [Issue(p.severity, p.code, p.diagnostics, p.expression, p.rule) for p in found]
-
-
-async def _stored(service: Service, request: Request) -> dict[str, Any]:
-    version = await service.store.read(request.type, request.id)
-    if version is None:
-        raise FhirError("not-found", f"There is no such {request.type}")
-    if version.body is None:
-        raise FhirError("deleted", f"This {request.type} was deleted, as version {version.version}")
-    return decode_stored(version.body)
 
 
 def _of_mode(asked: _Asked, request: Request) -> list[Issue]:
