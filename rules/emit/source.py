@@ -37,6 +37,8 @@ class Module:
         wanted = name or value.__name__
         if wanted in self.namespace:
             wanted = f"{value.__module__.rsplit('.', 1)[-1]}_{wanted}"
+        if wanted in self.namespace:  # functions of one module may share a name: closures do
+            wanted = f"{wanted}_{len(self.namespace)}"
         self.namespace[wanted] = value
         self._by_object[id(value)] = wanted
         return wanted

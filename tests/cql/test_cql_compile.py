@@ -333,3 +333,17 @@ def test_an_evaluation_that_would_run_away_is_stopped() -> None:
     text = f"define M: {many} define X: exists (from M A, M B, M C where A + B + C = 0)"
     with pytest.raises(EvaluationError, match="steps"):
         cql.compile(text).evaluate("X")
+
+
+def test_functions_of_ours_that_share_a_name_stay_apart():
+    asked = {
+        "ConvertsToInteger('x')": False,
+        "ConvertsToDecimal('1.5')": True,
+        "ConvertsToBoolean('true')": True,
+        "ConvertsToDate('2014-01-01')": True,
+        "ConvertsToInteger('1.5')": False,
+        "ConvertsToTime('noon')": False,
+        "ConvertsToQuantity('1 \\'kg\\'')": True,
+    }
+    text = "\n".join(f"define D{number}: {expression}" for number, expression in enumerate(asked))
+    assert list(cql.compile(text).evaluate_all().values()) == list(asked.values())
