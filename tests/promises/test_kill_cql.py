@@ -71,6 +71,7 @@ def test_a_killed_server_keeps_each_reading_with_its_alert(
             for writer in writers:
                 writer.join()
             server.start()
+            client = Client(server.port)  # the connection before is to the server that is gone
             for patient, ids in acknowledged.items():
                 on_record, named = told_of(client, patient)
                 assert set(ids) <= on_record
