@@ -26,6 +26,17 @@ def _to_the_second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+def not_before(now: str, start: str | None) -> str:
+    """The instant `now`, or `start` where that is later: two workers' clocks may differ by a little."""
+    try:
+        began = datetime.fromisoformat(start) if start and "T" in start else None
+    except ValueError:
+        return now
+    if began is None or began.tzinfo is None or began <= datetime.fromisoformat(now):
+        return now
+    return str(start)
+
+
 def http_date(updated: int) -> str:
     """An HTTP date, which knows whole seconds."""
     return _http_date(updated // 1_000_000)

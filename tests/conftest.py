@@ -15,6 +15,11 @@ from pathlib import Path
 
 import pymongo
 import pytest
+from hypothesis import settings
+
+# The same examples in every run: what fails here fails everywhere. VARDE_FUZZ draws new ones.
+settings.register_profile("varde", derandomize="VARDE_FUZZ" not in os.environ, deadline=None)
+settings.load_profile("varde")
 
 
 def free_port() -> int:

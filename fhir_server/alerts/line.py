@@ -259,11 +259,11 @@ class Line:
         for task in self.desk.tasks_of(flag):
             if task.get("status") in OPEN_TASK:
                 told = resources.described(task, worst.text)
-                self.desk.save({**told, "priority": REQUEST_PRIORITY[zone], "lastModified": self.desk.now})
+                self.desk.save(resources.modified(told, self.desk.now, priority=REQUEST_PRIORITY[zone]))
 
 
 def close_tasks(desk: Desk, flag: Resource, status: str) -> None:
     """End the open Tasks of a Flag."""
     for task in desk.tasks_of(flag):
         if task.get("status") in OPEN_TASK:
-            desk.save({**task, "status": status, "lastModified": desk.now})
+            desk.save(resources.modified(task, desk.now, status=status))

@@ -11,6 +11,7 @@ from typing import Any
 from fhir_server.alerts import vocabulary as v
 from fhir_server.alerts.desk import RULE_SYSTEM
 from fhir_server.alerts.explanation import Entry, complete, without_readings
+from fhir_server.instants import not_before
 from rules.plans import Plan, Text
 
 Resource = dict[str, Any]
@@ -86,7 +87,8 @@ def restored(before: Resource, after: Resource) -> Resource:
 
 def ended(flag: Resource, status: str, now: str) -> Resource:
     """The Flag no longer active: `inactive` or `entered-in-error`."""
-    return {**flag, "status": status, "period": {**(flag.get("period") or {}), "end": now}}
+    period = flag.get("period") or {}
+    return {**flag, "status": status, "period": {**period, "end": not_before(now, period.get("start"))}}
 
 
 def new_task(id: str, flag: Resource, zone: str, text: Text, plans: Sequence[Plan], now: str) -> Resource:
@@ -112,6 +114,11 @@ def new_task(id: str, flag: Resource, zone: str, text: Text, plans: Sequence[Pla
     if teams:
         task["owner"] = teams[0]
     return task if task["basedOn"] else {key: value for key, value in task.items() if key != "basedOn"}
+
+
+def modified(task: Resource, now: str, **changes: Any) -> Resource:
+    """The Task with these elements as of now."""
+    return {**task, **changes, "lastModified": not_before(now, task.get("authoredOn"))}
 
 
 def described(task: Resource, text: Text) -> Resource:

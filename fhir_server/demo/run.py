@@ -158,8 +158,8 @@ def _print_explore(console: Console, base: str) -> None:
 
 
 def _wait_for_interrupt(console: Console, server: Server) -> None:
-    console.print("\nThe server keeps running; Ctrl-C stops it.")
     try:
+        console.print("\nThe server keeps running; Ctrl-C stops it.")
         while True:
             server.check()
             time.sleep(0.2)

@@ -172,5 +172,8 @@ def read_until(terminal, wanted, seconds=60):
     while wanted not in seen:
         assert time.monotonic() < deadline, seen[-2000:]
         if select.select([terminal], [], [], 1)[0]:
-            seen += os.read(terminal, 65536)
+            try:
+                seen += os.read(terminal, 65536)
+            except OSError as gone:  # whoever wrote there has ended
+                raise AssertionError(seen[-2000:]) from gone
     return seen

@@ -4,7 +4,7 @@ import calendar
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fhir_server.search.parameters.date import bounds
@@ -181,15 +181,16 @@ def test_last_updated_is_of_the_version(finds):
 
 
 # The table of prefixes, applied to sets of instants: slow, and taken word by word from the specification.
-# An hour is the smallest step; two more instants stand for whatever lies before and after the calendar shown.
+# The steps are the first second of each hour and the rest of it; one more at either end stands for whatever
+# lies before and after the calendar shown.
 
 START = datetime(2024, 2, 26, tzinfo=UTC)
-HOURS = 24 * 12
-ALWAYS = range(-1, HOURS + 1)
+STEPS = 2 * 24 * 12
+ALWAYS = range(-1, STEPS + 1)
 
 
-def hours_of(text):
-    """The hours that a date, month or hour covers, among those of the calendar shown."""
+def steps_of(text):
+    """The steps that a date, month or second covers, among those of the calendar shown."""
     if len(text) == 4:
         low, high = datetime(int(text), 1, 1, tzinfo=UTC), datetime(int(text) + 1, 1, 1, tzinfo=UTC)
     elif len(text) == 7:
@@ -201,13 +202,17 @@ def hours_of(text):
         high = low + timedelta(days=1)
     else:
         low = datetime.fromisoformat(text)
-        high = low + timedelta(seconds=1)  # all that the grid can tell: the hour itself
-    return {hour for hour in ALWAYS if low <= START + timedelta(hours=hour) < high}
+        high = low + timedelta(seconds=1)
+    return {step for step in ALWAYS if low <= begin_of(step) < high}
+
+
+def begin_of(step):
+    return START + timedelta(hours=step // 2, seconds=step % 2)
 
 
 def expected(prefix, searched, target):
-    above = {hour for hour in ALWAYS if hour > max(searched)}
-    below = {hour for hour in ALWAYS if hour < min(searched)}
+    above = {step for step in ALWAYS if step > max(searched)}
+    below = {step for step in ALWAYS if step < min(searched)}
     return {
         "eq": target <= searched,
         "ne": not target <= searched,
@@ -235,10 +240,11 @@ prefixes = st.sampled_from(["eq", "ne", "gt", "lt", "ge", "le", "sa", "eb"])
 
 
 @settings(deadline=None, max_examples=200)
+@example(prefix="gt", text="2024-03-02T23:00:00Z", value="2024-03-02")
 @given(prefix=prefixes, text=searched, value=searched)
 def test_prefixes_on_points_of_every_precision(prefix, text, value):
     assert matches(prefix, text, observation(effectiveDateTime=value)) == expected(
-        prefix, hours_of(text), hours_of(value)
+        prefix, steps_of(text), steps_of(value)
     )
 
 
@@ -247,14 +253,14 @@ def test_prefixes_on_points_of_every_precision(prefix, text, value):
 def test_prefixes_on_periods_open_and_closed(prefix, text, start, end):
     if start is None and end is None:
         return
-    first = min(hours_of(start)) if start else -1
-    last = max(hours_of(end)) if end else HOURS
+    first = min(steps_of(start)) if start else -1
+    last = max(steps_of(end)) if end else STEPS
     if first > last:
         return
     period = {name: value for name, value in (("start", start), ("end", end)) if value}
-    target = {hour for hour in ALWAYS if first <= hour <= last}
+    target = {step for step in ALWAYS if first <= step <= last}
     assert matches(prefix, text, observation(effectivePeriod=period)) == expected(
-        prefix, hours_of(text), target
+        prefix, steps_of(text), target
     )
 
 
