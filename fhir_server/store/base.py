@@ -156,6 +156,31 @@ class Transaction(Protocol):
         stays once. Its patient and its moment stay: `values` have nothing but rows, of other parameters than
         those that the store orders by. Searches at earlier snapshots may find it by them too."""
 
+    # Records: the server's own small state (sessions, tokens, the log of accesses) by kind and key. They
+    # have no versions and no history, are committed with the work like everything else, and are shared by
+    # all processes. A kind is lower-case letters and hyphens; a key is any text but the empty; a content has
+    # up to 4 MiB.
+
+    def record(self, kind: str, key: str, *, now: int | None = None) -> bytes | None:
+        """The content, or None. With `now` (microseconds since 1970 UTC) None also when it has expired."""
+
+    def keep(self, kind: str, key: str, content: bytes, expires: int | None = None) -> None:
+        """Add it or replace it; it expires at that moment (microseconds), or never.
+
+        Raises FhirError("too-large") above 4 MiB.
+        """
+
+    def forget(self, kind: str, key: str) -> bool:
+        """Remove it; whether it was there, expired or not."""
+
+    def records(
+        self, kind: str, after: str = "", limit: int = 1000, *, now: int | None = None
+    ) -> list[tuple[str, bytes]]:
+        """(key, content) in the order of keys (by code point), those behind `after`; see `record` for now."""
+
+    def sweep(self, now: int) -> int:
+        """Remove up to 1000 records of any kind that have expired; how many were removed."""
+
 
 class Store(Protocol):
     """Async, and safe to call from many tasks. Several processes may share one store.
@@ -203,6 +228,14 @@ class Store(Protocol):
 
     async def count(self, query: Query, at_most: int | None = None) -> int:
         """How many match (at query.snapshot if set); stops counting at at_most."""
+
+    async def record(self, kind: str, key: str, *, now: int | None = None) -> bytes | None:
+        """As Transaction.record, of what is committed."""
+
+    async def records(
+        self, kind: str, after: str = "", limit: int = 1000, *, now: int | None = None
+    ) -> list[tuple[str, bytes]]:
+        """As Transaction.records, of what is committed."""
 
     async def changes(self, since: int, limit: int = 1000) -> tuple[Version, ...]:
         """Versions with seq > since, in commit order."""

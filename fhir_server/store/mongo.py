@@ -20,11 +20,13 @@ from pymongo.uri_parser import parse_uri
 
 from fhir_server.errors import FhirError
 from fhir_server.search.query import Query
+from fhir_server.store import mongo_records
 from fhir_server.store.base import WHOLE, Chapter, Excerpt, Found, Transaction, Version
 from fhir_server.store.group import Group
 from fhir_server.store.mongo_ledger import DURABLE, MongoLedger, unavailable
 from fhir_server.store.mongo_query import INDEXES
 from fhir_server.store.mongo_search import Document, Reader
+from fhir_server.store.tree import encodable
 
 T = TypeVar("T")
 READERS = 8
@@ -75,9 +77,12 @@ class MongoStore:
             [IndexModel(fields, name=name, unique=name == "version") for name, fields in INDEXES.items()]
         )
         # a collection made in a transaction would lock out the other processes' transactions
-        for name in ("extents", "stamps"):
+        for name in ("extents", "stamps", "records"):
             with contextlib.suppress(CollectionInvalid):
                 self._database.create_collection(name)
+        self._database["records"].create_indexes(
+            [IndexModel(fields, name=name) for name, fields in mongo_records.INDEXES.items()]
+        )
         fresh = {"$setOnInsert": {"seq": 0, "groups": 0, "layout": LAYOUT}}
         with contextlib.suppress(DuplicateKeyError):  # another process did at the same moment
             self._commits.update_one({"_id": "last"}, fresh, upsert=True)
@@ -128,6 +133,20 @@ class MongoStore:
 
     async def changes(self, since: int, limit: int = 1000) -> tuple[Version, ...]:
         return await self._run(lambda: self._reader.changed(since, limit))
+
+    async def record(self, kind: str, key: str, *, now: int | None = None) -> bytes | None:
+        if not encodable(key):
+            return None
+        records = self._reader.records
+        found = await self._run(lambda: mongo_records.one(records, None, kind, key))
+        return found.content if found and found.lasts(now) else None
+
+    async def records(
+        self, kind: str, after: str = "", limit: int = 1000, *, now: int | None = None
+    ) -> list[tuple[str, bytes]]:
+        records = self._reader.records
+        found = await self._run(lambda: mongo_records.some(records, None, kind, after, limit, now))
+        return [(key, kept.content) for key, kept in found]
 
     async def explain(self, query: Query) -> list[str]:
         return await self._run(lambda: self._reader.plan(query, self._at(query)))

@@ -22,12 +22,15 @@ from pymongo.write_concern import WriteConcern
 
 from fhir_server.errors import FhirError
 from fhir_server.search.query import Query, Values
+from fhir_server.store import mongo_records
 from fhir_server.store.base import DEFINING, STAMPED, Head, Span, Version
 from fhir_server.store.group import Conflict, Spoilt, Work
 from fhir_server.store.joins import types
 from fhir_server.store.mongo_document import additions, document
 from fhir_server.store.mongo_document import version as stored
+from fhir_server.store.mongo_records import MongoShelf
 from fhir_server.store.mongo_search import Document, Reader, extent_id
+from fhir_server.store.records import Records
 from fhir_server.store.rows import CURRENT, DAY, Tidy, tidy
 
 T = TypeVar("T")
@@ -68,6 +71,7 @@ class MongoLedger:
         self.latest: dict[tuple[str, str], list[Put]] = {}  # the same by resource
         self.seen: dict[tuple[str, str], Document | None] = {}  # what was current before the group
         self.stamps: dict[str, Document] = {}  # what was true before the group
+        self.records = Records(MongoShelf(lambda: (self.reader.records, self._session), self.guarded))
         self.flushed = 0  # so many of puts are with the server
         self.added = 0  # how often rows were added to what was put before
         self.seq = 0
@@ -77,6 +81,7 @@ class MongoLedger:
     def begin(self) -> None:
         self.puts, self.latest, self.seen, self.stamps = [], {}, {}, {}
         self.flushed, self.added, self.trouble = 0, 0, None
+        self.records.begin()
         try:
             self.guarded(self._begin)
             self._losing = None
@@ -117,7 +122,7 @@ class MongoLedger:
             self._writers.delete_many({"at": {"$lt": time.time() - 60 * SIGN_IN_SECONDS}})
 
     def run(self, work: Work) -> tuple[Any, Exception | None]:
-        before, seq, added = len(self.puts), self.seq, self.added
+        before, seq, added, mark = len(self.puts), self.seq, self.added, self.records.mark
         result, error = None, None
         try:
             result = work(MongoTransaction(self))
@@ -129,6 +134,7 @@ class MongoLedger:
             if self.flushed > before or self.added > added:
                 raise Spoilt from error
             self._forget(before, seq)
+            self.records.undo(mark)
         return result, error
 
     def _forget(self, before: int, seq: int) -> None:
@@ -141,10 +147,13 @@ class MongoLedger:
     def commit(self) -> None:
         session = self._session
         assert session is not None
-        if not self.puts and not self.added:
+        changes = self.records.changes()
+        if not self.puts and not self.added and not changes:
             self.guarded(session.abort_transaction)
             return
         self.flush()
+        if changes:
+            self.guarded(lambda: mongo_records.change(self.reader.records, session, changes))
         self.guarded(
             lambda: self._commits.update_one({"_id": "last"}, {"$set": {"seq": self.seq}}, session=session)
         )
@@ -325,6 +334,23 @@ class MongoTransaction:
         self._ledger.flush()
         if values.rows:
             self._ledger.add(version.seq, tidy(values))
+
+    def record(self, kind: str, key: str, *, now: int | None = None) -> bytes | None:
+        return self._ledger.records.record(kind, key, now)
+
+    def keep(self, kind: str, key: str, content: bytes, expires: int | None = None) -> None:
+        self._ledger.records.keep(kind, key, content, expires)
+
+    def forget(self, kind: str, key: str) -> bool:
+        return self._ledger.records.forget(kind, key)
+
+    def records(
+        self, kind: str, after: str = "", limit: int = 1000, *, now: int | None = None
+    ) -> list[tuple[str, bytes]]:
+        return self._ledger.records.records(kind, after, limit, now)
+
+    def sweep(self, now: int) -> int:
+        return self._ledger.records.sweep(now)
 
     def _see(self, types: Sequence[str], patient: str | None = None, *, own: bool = True) -> None:
         """Have what waits sent if any of it could be part of the answer.

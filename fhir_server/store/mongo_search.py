@@ -35,6 +35,7 @@ class Reader:
         self.versions = database["versions"]
         self.extents = database["extents"]
         self.stamps = database["stamps"]
+        self.records = database["records"]
 
     def document(self, type: str, id: str) -> Document | None:
         """The current version as it is stored."""

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from fhir_server.errors import FhirError
 from fhir_server.search.query import Query
+from fhir_server.store import sqlite_records
 from fhir_server.store.base import WHOLE, Chapter, Excerpt, Found, Transaction, Version
 from fhir_server.store.group import Group
 from fhir_server.store.sqlite_file import (
@@ -31,6 +32,7 @@ from fhir_server.store.sqlite_file import (
 )
 from fhir_server.store.sqlite_ledger import SqliteLedger
 from fhir_server.store.sqlite_search import find, plan, total
+from fhir_server.store.tree import encodable
 
 T = TypeVar("T")
 READERS = 4
@@ -91,6 +93,18 @@ class SqliteStore:
 
     async def changes(self, since: int, limit: int = 1000) -> tuple[Version, ...]:
         return await self._readers.run(lambda connection: changed(connection, since, limit))
+
+    async def record(self, kind: str, key: str, *, now: int | None = None) -> bytes | None:
+        if not encodable(key):
+            return None
+        found = await self._readers.at_once(lambda connection: sqlite_records.one(connection, kind, key))
+        return found.content if found and found.lasts(now) else None
+
+    async def records(
+        self, kind: str, after: str = "", limit: int = 1000, *, now: int | None = None
+    ) -> list[tuple[str, bytes]]:
+        found = await self._readers.run(lambda each: sqlite_records.some(each, kind, after, limit, now))
+        return [(key, kept.content) for key, kept in found]
 
     async def explain(self, query: Query) -> list[str]:
         return await self._readers.run(lambda connection: plan(connection, query, _at(connection, query)))

@@ -92,7 +92,9 @@ class DatabaseFile:
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         connection.execute("PRAGMA journal_size_limit = 67108864")
-        connection.execute("PRAGMA secure_delete = OFF")  # nothing is deleted, but some builds pay for it
+        connection.execute(
+            "PRAGMA secure_delete = OFF"
+        )  # only records are deleted, and some builds pay for it
         return connection
 
     def _stat(self) -> tuple[int, int]:

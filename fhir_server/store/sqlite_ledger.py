@@ -14,12 +14,14 @@ from typing import Any, NoReturn, TypeVar
 
 from fhir_server.errors import FhirError
 from fhir_server.search.query import Query, Values
-from fhir_server.store import sqlite_patient
+from fhir_server.store import sqlite_patient, sqlite_records
 from fhir_server.store.base import DEFINING, STAMPED, Head, Span, Version
 from fhir_server.store.group import Conflict, Work
 from fhir_server.store.joins import types
+from fhir_server.store.records import Records
 from fhir_server.store.rows import tidy
 from fhir_server.store.sqlite_file import Connection, DatabaseFile, current, newest, numbered, unavailable
+from fhir_server.store.sqlite_records import SqliteShelf
 from fhir_server.store.sqlite_rows import Put, additions, statements
 from fhir_server.store.sqlite_search import find
 
@@ -42,12 +44,14 @@ class SqliteLedger:
         self.seq = 0  # of the last version put
         self.waiting: list[Put] = []  # put, not inserted yet
         self.latest: dict[tuple[str, str], list[Version]] = {}  # the same, by resource
+        self.records = Records(SqliteShelf(self.guarded))
         self.careful = False  # insert after each work, to know which one cannot be
         self.trouble: Exception | None = None  # the transaction is broken; nothing more may be done in it
 
     def begin(self) -> None:
         self.trouble = None
         self.forget(0)
+        self.records.begin()
         try:
             connection = self._connection
             if connection is None or not self._file.serves(connection):
@@ -82,6 +86,8 @@ class SqliteLedger:
         except Refused as refusal:
             self.careful = True
             raise Conflict from refusal
+        for statement, values in sqlite_records.statements(self.records.changes()):
+            self.execute(statement, values)
         self.execute("COMMIT")
         self.careful = False
         self._fresh.clear()
@@ -175,6 +181,7 @@ class SqliteTransaction:
         self._ledger = ledger
         self._start = ledger.seq
         self._first = len(ledger.waiting)  # of its own among those that wait
+        self._records = ledger.records.mark
         self._savepoint = False
         self.trouble: FhirError | None = None  # this work cannot be committed any more
 
@@ -232,6 +239,23 @@ class SqliteTransaction:
                 self._ledger.execute(statement, cells)
         except (sqlite3.DataError, OverflowError) as error:
             raise FhirError("too-large", "The resource has a value that is too large to store") from error
+
+    def record(self, kind: str, key: str, *, now: int | None = None) -> bytes | None:
+        return self._ledger.records.record(kind, key, now)
+
+    def keep(self, kind: str, key: str, content: bytes, expires: int | None = None) -> None:
+        self._ledger.records.keep(kind, key, content, expires)
+
+    def forget(self, kind: str, key: str) -> bool:
+        return self._ledger.records.forget(kind, key)
+
+    def records(
+        self, kind: str, after: str = "", limit: int = 1000, *, now: int | None = None
+    ) -> list[tuple[str, bytes]]:
+        return self._ledger.records.records(kind, after, limit, now)
+
+    def sweep(self, now: int) -> int:
+        return self._ledger.records.sweep(now)
 
     def _save(self) -> None:
         """From here on, what the work does can be undone."""
@@ -301,6 +325,7 @@ class SqliteTransaction:
     def undo(self) -> None:
         """Take back all that the work put."""
         self._ledger.seq = self._start
+        self._ledger.records.undo(self._records)
         self._ledger.forget(self._first)
         if self._savepoint:
             with contextlib.suppress(FhirError):  # kept in the ledger's trouble

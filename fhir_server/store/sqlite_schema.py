@@ -75,6 +75,13 @@ CREATE TABLE word (seq INTEGER, param INTEGER, folded TEXT, PRIMARY KEY (seq, pa
 CREATE INDEX word_folded ON word (param, folded);
 """
 
+# Beside the layout: made where missing, also in files of earlier versions.
+RECORDS = """
+CREATE TABLE IF NOT EXISTS record (kind TEXT NOT NULL, key TEXT NOT NULL, content BLOB NOT NULL,
+    expires INTEGER, PRIMARY KEY (kind, key)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS record_expires ON record (expires) WHERE expires IS NOT NULL;
+"""
+
 
 def lay_out(connection: sqlite3.Connection) -> None:
     """Create the tables in an empty database; in a transaction, since several processes may start at once.
@@ -86,13 +93,18 @@ def lay_out(connection: sqlite3.Connection) -> None:
         (layout,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if layout == 0 and tables == 0:
-            for statement in TABLES.split(";\n"):
-                if statement.strip():
-                    connection.execute(statement)
+            _create(connection, TABLES)
             connection.execute(f"PRAGMA user_version = {LAYOUT}")
         elif layout != LAYOUT:
             raise FhirError("unavailable", "The database file was made by something else, or another Varde")
+        _create(connection, RECORDS)
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def _create(connection: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.split(";\n"):
+        if statement.strip():
+            connection.execute(statement)
