@@ -7,7 +7,7 @@ carry id and meta) and the search values that were extracted for them; it knows 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from fhir_server.search.query import Query, Values
@@ -22,6 +22,7 @@ class Version:
     `seq` is its place in the order of all commits (1, 2, ... increasing, unique per version); a store assigns
     it. `updated` is microseconds since 1970 UTC. `body` is the JSON to send, None where this version is a
     deletion. `method` is the HTTP verb that made it (POST, PUT, PATCH, DELETE), for history bundles.
+    `patient` is whose compartment it is in, by the values it was put with: a store assigns that as well.
     """
 
     type: str
@@ -31,6 +32,7 @@ class Version:
     method: str
     body: bytes | None
     seq: int = 0
+    patient: str | None = field(default=None, compare=False)
 
     @property
     def deleted(self) -> bool:

@@ -96,4 +96,5 @@ def version(found: dict[str, Any]) -> Version:
         found["method"],
         None if body is None else bytes(body),
         found["_id"],
+        found["patient"],
     )

@@ -313,6 +313,7 @@ class MongoTransaction:
             version.method,
             version.body,
             ledger.seq + 1,
+            found_by.patient if found_by else None,
         )
         made = document(numbered, found_by)
         patients = {made["patient"], before["patient"] if before else None} - {None}

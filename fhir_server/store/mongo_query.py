@@ -20,7 +20,7 @@ from fhir_server.search.query import MAX_TIME, MIN_TIME, Query, Sort, Test
 from fhir_server.store.rows import CURRENT, DAY, TIMELINE
 from fhir_server.store.tree import All, Join, Leaf, Regular, Tests, conjuncts, implied, kind, successor
 
-FIELDS = {"id": 1, "version": 1, "updated": 1, "method": 1, "body": 1}
+FIELDS = {"id": 1, "version": 1, "updated": 1, "method": 1, "body": 1, "patient": 1}
 LONGEST_PATTERN = 10_000
 OPERATORS = {"=": "$eq", "!=": "$ne", "<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte", "in": "$in"}
 

@@ -28,7 +28,7 @@ from fhir_server.store.tree import Join, Leaf, Regular, implied, kind
 MISSING = -(2**63) + 1  # moment of a timeline row whose resource has no date: a primary key takes no NULL
 NEAR = 20_000
 EVERYBODY = -1  # in place of a patient's key
-COLUMNS = "p.seq, w.id, w.version, w.updated, w.method, b.body"
+COLUMNS = "p.seq, w.id, w.version, w.updated, w.method, b.body, w.patient"
 
 
 class Walk:

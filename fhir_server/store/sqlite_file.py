@@ -150,7 +150,7 @@ def unavailable(error: Exception) -> FhirError:
 
 
 _VERSION = (
-    "SELECT n.text, v.id, v.version, v.updated, v.method, b.body, v.seq FROM version AS v"
+    "SELECT n.text, v.id, v.version, v.updated, v.method, b.body, v.seq, v.patient FROM version AS v"
     " CROSS JOIN name AS n ON n.id = v.type LEFT JOIN body AS b ON b.seq = v.seq"
 )
 _TYPE = "(SELECT id FROM name WHERE text = ?)"

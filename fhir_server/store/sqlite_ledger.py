@@ -227,6 +227,7 @@ class SqliteTransaction:
             version.method,
             version.body,
             ledger.seq,
+            values.patient if values else None,
         )
         ledger.add(Put(stored, None if values is None else tidy(values), before))
         return stored

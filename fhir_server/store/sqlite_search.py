@@ -13,7 +13,7 @@ from fhir_server.store.cursor import check_cursor, phases
 from fhir_server.store.paths import Access, Path, choose, wanted
 from fhir_server.store.tree import Join, Regular, regular
 
-FIELDS = 6  # columns of a row before its sort keys
+FIELDS = 7  # columns of a row before its sort keys
 
 
 def find(connection: sqlite3.Connection, query: Query, snapshot: int) -> Found:
@@ -40,7 +40,7 @@ def find(connection: sqlite3.Connection, query: Query, snapshot: int) -> Found:
             break
     more = len(rows) > query.count
     rows = rows[: query.count]
-    versions = tuple(Version(query.type, row[1], row[2], row[3], row[4], row[5], row[0]) for row in rows)
+    versions = tuple(Version(query.type, *row[1:6], row[0], row[6]) for row in rows)
     places = tuple((*row[FIELDS:], row[0]) for row in rows)
     return Found(versions, places[-1] if more else None, snapshot, places)
 

@@ -37,6 +37,24 @@ def test_a_version_comes_back_as_it_was_put(desk: Any) -> None:
     assert desk.search(Query("Patient")).versions == (put,)
 
 
+def test_a_version_says_whose_it_is_however_it_is_read(desk: Any) -> None:
+    put = desk.put("Goal", "g", Values({}, "kari"))
+    desk.put("Device", "d")
+    read = [
+        put,
+        desk.run(desk.store.read("Goal", "g")),
+        desk.run(desk.store.vread("Goal", "g", 1)),
+        *desk.run(desk.store.changes(0, 1)),
+        *desk.search(Query("Goal")).versions,
+        *desk.search(Query("Goal", sort=(Sort("resource", "updated", "updated"),))).versions,
+        *desk.run(desk.store.history("Goal")).versions,
+        desk.transact(lambda tx: tx.read("Goal", "g")),
+    ]
+    assert [version.patient for version in read] == ["kari"] * 8
+    assert desk.run(desk.store.read("Device", "d")).patient is None
+    assert desk.delete("Goal", "g").patient is None
+
+
 def test_what_was_never_written_is_none(desk: Any) -> None:
     desk.put("Patient", "a")
     assert desk.run(desk.store.read("Patient", "b")) is None
