@@ -40,7 +40,9 @@ def find(connection: sqlite3.Connection, query: Query, snapshot: int) -> Found:
             break
     more = len(rows) > query.count
     rows = rows[: query.count]
-    versions = tuple(Version(query.type, *row[1:6], row[0], row[6]) for row in rows)
+    versions = tuple(
+        Version(query.type, row[1], row[2], row[3], row[4], row[5], row[0], row[6]) for row in rows
+    )
     places = tuple((*row[FIELDS:], row[0]) for row in rows)
     return Found(versions, places[-1] if more else None, snapshot, places)
 
