@@ -28,8 +28,10 @@ from fhir_server.http import Fhir
 from fhir_server.imported import Imported
 from fhir_server.instants import http_date
 from fhir_server.origin import BASE, Origin, networks
+from fhir_server.outgoing import Outgoing
 from fhir_server.preconditions import ANY
 from fhir_server.settings import VERSION, Settings
+from fhir_server.smart.memory import Memory
 from fhir_server.store.base import Store, T, Transaction
 from fhir_server.write import Change, commit
 
@@ -83,8 +85,12 @@ def create_app(
     store: Store | None = None,
     clock: Callable[[], datetime] | None = None,
     new_id: Callable[[], str] | None = None,
+    outgoing: Outgoing | None = None,
 ) -> Varde:
-    """The server; a store that is passed in is opened and closed with it all the same."""
+    """The server; a store that is passed in is opened and closed with it all the same.
+
+    `outgoing` is how it reaches other servers (the keys of clients, OpenID providers).
+    """
     clock = clock or utc_now
     vocabulary.use_imported(Imported(Path(settings.terminology)))
     service = Service(
@@ -100,6 +106,7 @@ def create_app(
             settings.claimed_profiles,
         ),
         explains=settings.explain_searches,
+        smart=Memory.fresh(outgoing),
     )
 
     @asynccontextmanager

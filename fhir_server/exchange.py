@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 from fhir_server.alerts import Memory
 from fhir_server.errors import FhirError
 from fhir_server.resource_json import decode
+from fhir_server.smart.memory import Memory as SmartMemory
 from fhir_server.store.base import Store, Version
 
 # They say how a response is written, never what is found.
@@ -39,7 +40,8 @@ class Policy:
 class Service:
     """What every interaction works with: the store, the sources of time and of ids, the secret that seals
     the links to a search's next pages, the patients' rules as they were compiled from this store,
-    whether searches may ask for their plan, and what validation has compiled (fhir_server.conformance)."""
+    whether searches may ask for their plan, what validation has compiled (fhir_server.conformance), and what
+    the authorization server remembers besides."""
 
     store: Store
     clock: Callable[[], datetime]
@@ -50,6 +52,7 @@ class Service:
     policy: Policy = Policy()
     explains: bool = False
     knows: dict[str, Any] = field(default_factory=dict)
+    smart: SmartMemory = field(default_factory=SmartMemory.fresh)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""SMART on FHIR: the authorization server, its clients and users, and the providers it trusts."""

@@ -1,0 +1,23 @@
+"""What a process remembers for the authorization server besides what is in the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fhir_server.outgoing import Outgoing
+from fhir_server.smart.jwks import KeySets
+from fhir_server.smart.limits import Rates
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The way out to other servers, their keys as they were fetched, and who asked how often."""
+
+    outgoing: Outgoing
+    key_sets: KeySets
+    rates: Rates = field(default_factory=Rates)
+
+    @classmethod
+    def fresh(cls, outgoing: Outgoing | None = None) -> Memory:
+        outgoing = outgoing or Outgoing()
+        return cls(outgoing, KeySets(outgoing))
