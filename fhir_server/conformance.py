@@ -162,12 +162,12 @@ _TYPES = frozenset(load().resource_types)
 
 async def knowledge(service: Service) -> Knowledge:
     """What is known now: another process may have written a profile a moment ago."""
-    chapters = [await service.store.history(type_, excerpt=Excerpt(count=1)) for type_ in _STATE]
+    chapters = [await service.whole.history(type_, excerpt=Excerpt(count=1)) for type_ in _STATE]
     state = tuple(chapter.versions[0].seq if chapter.versions else 0 for chapter in chapters)
     held: Knowledge | None = service.knows.get("validation")
     if held is None or held.state != state:
         held = service.knows["validation"] = Knowledge(
-            state, _Find(service.store, asyncio.get_running_loop())
+            state, _Find(service.whole, asyncio.get_running_loop())
         )
     return held
 

@@ -14,6 +14,8 @@ CATEGORIES: dict[str, tuple[int, str]] = {
     "malformed": (400, "structure"),  # not JSON, not a resource
     "invalid": (400, "invalid"),  # a bad parameter, header or id
     "not-supported": (400, "not-supported"),
+    "login": (401, "login"),  # no access token, or none that is good: http.py adds WWW-Authenticate
+    "forbidden": (403, "forbidden"),  # known who asks, and not granted
     "not-found": (404, "not-found"),
     "unknown-type": (404, "not-supported"),
     "method-not-allowed": (405, "not-supported"),

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
+from fhir_server.access.grant import Grant
 from fhir_server.alerts import Memory
 from fhir_server.errors import FhirError
 from fhir_server.resource_json import decode
@@ -41,7 +42,10 @@ class Service:
     """What every interaction works with: the store, the sources of time and of ids, the secret that seals
     the links to a search's next pages, the patients' rules as they were compiled from this store,
     whether searches may ask for their plan, what validation has compiled (fhir_server.conformance), and what
-    the authorization server remembers besides."""
+    the authorization server remembers besides.
+
+    `grant` is what the request is allowed, None where access control is off and for the server itself. With
+    one (fhir_server.access.seen_by), `store` has what the requester may see, and `behind` is the real one."""
 
     store: Store
     clock: Callable[[], datetime]
@@ -53,6 +57,14 @@ class Service:
     explains: bool = False
     knows: dict[str, Any] = field(default_factory=dict)
     smart: SmartMemory = field(default_factory=SmartMemory.fresh)
+    grant: Grant | None = None
+    behind: Store | None = None
+
+    @property
+    def whole(self) -> Store:
+        """The store with nothing hidden, for what the server needs itself and no requester is shown:
+        definitions, terminology, alerts, audit, and to write."""
+        return self.behind or self.store
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def in_force(tx: Transaction) -> Posted:
 
 async def known(service: Service) -> Posted:
     """Those that are active now."""
-    return _read(await service.store.read(TYPE, ID))
+    return _read(await service.whole.read(TYPE, ID))
 
 
 def _read(found: Version | None) -> Posted:

@@ -81,7 +81,7 @@ async def _commit(
     await enforce(service, changes)
     posted: Posted = service.knows.get("posted", NONE)
     now = service.clock()
-    await alerts.prepare(service.store, (change.resource for change in changes if change.resource))
+    await alerts.prepare(service.whole, (change.resource for change in changes if change.resource))
     if len(changes) < _MANY:
         drafts = drafts_of(changes, base, now, service.new_id, posted)
     else:
@@ -99,7 +99,7 @@ async def _commit(
             then(tx)
         return outcomes, learned, current
 
-    outcomes, learned, service.knows["posted"] = await service.store.transact(work)
+    outcomes, learned, service.knows["posted"] = await service.whole.transact(work)
     service.rules.keep(learned)
     return outcomes
 

@@ -21,7 +21,7 @@ _MOST_SYSTEMS = 1000
 
 async def terminology_capabilities(service: Service, request: Request) -> Response:
     """The TerminologyCapabilities; the code systems in it are those stored and imported now."""
-    found = await service.store.search(Query("CodeSystem", count=_MOST_SYSTEMS))
+    found = await service.whole.search(Query("CodeSystem", count=_MOST_SYSTEMS))
     systems: dict[str, list[str]] = {}
     for version in found.versions:
         resource = decoded(version.body or b"{}")

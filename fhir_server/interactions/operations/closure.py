@@ -64,7 +64,7 @@ class _Table:
 
     async def add(self, codings: list[dict[str, Any]]) -> Response:
         wants = {want for coding in codings for want in of_system(coding["system"])}
-        library = await load(self.service.store, wants=wants)
+        library = await load(self.service.whole, wants=wants)
         for _ in range(_ATTEMPTS):
             current = await self._current()
             before = decode_stored(current.body or b"{}")

@@ -127,7 +127,7 @@ async def _run(service: Service, base: str, entry: Entry) -> None:
 
 
 async def _index(service: Service, base: str, entry: Entry) -> None:
-    store = service.store
+    store = service.whole
     total = sum([await store.count(Query(type)) for type in entry.bases])
     done = 0
     for type, parameter in compiled(entry).items():

@@ -127,7 +127,7 @@ async def _fill(
         wants |= {("maps", system) for system in source_systems(asked)}
     if instance:
         filled.add(instance)
-    return await load(service.store, start, wants, filled)
+    return await load(service.whole, start, wants, filled)
 
 
 def _wants(asked: Asked) -> Iterator[Want]:
