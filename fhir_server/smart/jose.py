@@ -135,7 +135,7 @@ def required(claims: Mapping[str, Any], name: str, most: int = 255) -> str:
     """A claim that must be there and a string that is neither empty nor too long."""
     value = claims.get(name)
     if not isinstance(value, str) or not value or len(value) > most:
-        raise Refused(f"The token needs a {name}, a string of at most {most} characters")
+        raise Refused(f"The token needs {name}, a string of at most {most} characters")
     return value
 
 
