@@ -21,7 +21,7 @@ from fhir_server.errors import FhirError
 LIFETIME = 24 * 60 * 60 * 1_000_000  # microseconds that a link to another page is good for
 KEPT = 10  # so many pages back there is a link to the previous one
 _MAC_BYTES = 16
-_LARGEST = 100_000  # of a search inside of a link, when it is unpacked
+_LARGEST = 30_000  # characters of a search inside of a link, which clients and proxies still take
 
 After = tuple[Any, ...]
 Pairs = tuple[tuple[str, str], ...]
@@ -76,10 +76,13 @@ def unseal(key: bytes, identity: str, cursor: str, now: int) -> Place:
 
 
 def enclose(key: bytes, pairs: Pairs) -> str:
-    """A search as text that only who has the key can read."""
+    """A search as text that only who has the key can read; FhirError("too-costly") for too long a link."""
     content = zlib.compress(json.dumps(pairs).encode(), 9)
     mark = _mac(key, "enclosed", content)  # as an initial value it is as good as a random one
-    return _text(mark + _enciphered(key, mark, content))
+    text = _text(mark + _enciphered(key, mark, content))
+    if len(text) > _LARGEST:
+        raise FhirError("too-costly", "A search as long as this has one page: ask for more with _count")
+    return text
 
 
 def disclose(key: bytes, text: str) -> Pairs:
@@ -89,8 +92,7 @@ def disclose(key: bytes, text: str) -> Pairs:
     content = _enciphered(key, mark, raw[_MAC_BYTES:])
     if not hmac.compare_digest(mark, _mac(key, "enclosed", content)):
         raise FhirError("expired", "_search: not a search of this server, or no longer; start again")
-    unpacked = zlib.decompressobj().decompress(content, _LARGEST)
-    return tuple((name, value) for name, value in json.loads(unpacked))
+    return tuple((name, value) for name, value in json.loads(zlib.decompress(content)))
 
 
 def _enciphered(key: bytes, mark: bytes, content: bytes) -> bytes:

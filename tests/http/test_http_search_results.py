@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -219,6 +220,16 @@ def test_what_is_included_is_of_the_pages_snapshot(filled):
 
 
 # Several types
+
+
+def test_a_search_too_long_for_a_link_has_one_page(filled):
+    form = {"content_type": "application/x-www-form-urlencoded"}
+    many = ",".join(hashlib.sha512(str(number).encode()).hexdigest() for number in range(450))
+    body = f"subject=Patient/p1&_tag:not={many}".encode()
+    assert filled.post("/Observation/_search?_count=1000", body, **form).json()["total"] == 4
+    answer = filled.post("/Observation/_search?_count=2", body, **form)
+    assert answer.status_code == 422
+    assert answer.json()["issue"][0]["code"] == "too-costly"
 
 
 def test_a_search_of_several_types_is_in_one_order(filled):
