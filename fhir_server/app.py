@@ -30,6 +30,7 @@ from fhir_server.instants import http_date
 from fhir_server.origin import BASE, Origin, networks
 from fhir_server.outgoing import Outgoing
 from fhir_server.preconditions import ANY
+from fhir_server.published import publish
 from fhir_server.settings import VERSION, Settings
 from fhir_server.smart.memory import Memory
 from fhir_server.store.base import Store, T, Transaction
@@ -174,11 +175,15 @@ async def start(service: Service) -> None:
 
 
 async def prepare(settings: Settings) -> None:
-    """Start and stop once before any worker does: what is wrong shows here, and new tables are made once."""
+    """Start and stop once before any worker does: what is wrong shows here, and new tables are made once.
+
+    Varde's own definitions are put in the store, for clients to read.
+    """
     networks(settings.trusted_proxies.split(","))
     service = Service(open_store(settings.store), utc_now, time_ordered_id, utc_now())
     try:
         await start(service)
+        await publish(service)
     finally:
         await service.store.close()
 

@@ -339,10 +339,7 @@ class _Emitter:
         return [
             statement
             for item in facts.get("constraint", ())
-            for statement in self.one(
-                _INVARIANT,
-                Rule(item["key"], item.get("severity", "error"), item["expression"], type_, item["profile"]),
-            )
+            for statement in self.one(_INVARIANT, _rule(item, type_))
         ]
 
     # What it asks of its children.
@@ -470,6 +467,11 @@ class _Limit:
     """minValue[x] or maxValue[x]."""
 
     value: Any
+
+
+def _rule(item: Mapping[str, Any], type_: str) -> Rule:
+    severity, human = item.get("severity", "error"), item.get("human", "")
+    return Rule(item["key"], severity, item["expression"], type_, item["profile"], human)
 
 
 def _letters(name: str) -> str:

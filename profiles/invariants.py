@@ -89,7 +89,7 @@ def _links(resource: Any) -> set[str]:
 class Rule:
     """An invariant on elements of a type; `profile` is the canonical of the one that asks it, or "".
 
-    severity: error | warning | information (a best practice).
+    severity: error | warning | information (a best practice). `human` says it in a sentence, "" for R4's own.
     """
 
     key: str
@@ -97,6 +97,7 @@ class Rule:
     expression: str
     type: str
     profile: str = ""
+    human: str = ""
 
     @cached_property
     def compiled(self) -> fhirpath.Expression | None:
@@ -139,7 +140,8 @@ def invariant(value: Any, rule: Rule, at: Place, out: Problems) -> None:
 
 
 def broken(rule: Rule, at: Place, out: Problems) -> None:
-    text = f"{at[2]} breaks the rule {rule.key}: {rule.expression[:1000]}"
+    said = f"{rule.human[:500]} ({rule.expression[:1000]})" if rule.human else rule.expression[:1000]
+    text = f"{at[2]} breaks the rule {rule.key}: {said}"
     out.add("invariant", text, at, rule.severity, rule.name)
 
 

@@ -16,7 +16,10 @@ UCUM = "http://unitsofmeasure.org"
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One measure; `text` is its Norwegian name, `decimals` what the equipment shows."""
+    """One measure; `text` is its Norwegian name, `decimals` what the equipment shows.
+
+    `vital_sign` is the LOINC code that R4's profile of vital signs wants beside a more exact one.
+    """
 
     loinc: str
     snomed: str
@@ -25,12 +28,14 @@ class Measure:
     unit: str
     ucum: str
     decimals: int
+    vital_sign: str = ""
 
     @property
     def concept(self) -> dict[str, Any]:
         return {
             "coding": [
                 {"system": LOINC, "code": self.loinc, "display": self.display},
+                *([{"system": LOINC, "code": self.vital_sign}] if self.vital_sign else []),
                 {"system": SNOMED, "code": self.snomed},
             ],
             "text": self.text,
@@ -56,6 +61,7 @@ MEASURES: dict[str, Measure] = {
         "%",
         "%",
         0,
+        vital_sign="2708-6",
     ),
     "pulse": Measure("8867-4", "364075005", "Heart rate", "Puls", "slag/min", "/min", 0),
     "temperature": Measure("8310-5", "276885007", "Body temperature", "Kroppstemperatur", "°C", "Cel", 1),

@@ -17,6 +17,8 @@ from fhir_server.demo.people import Person, care_team
 from fhir_server.demo.readings import SCHEDULES, usual
 from fhir_server.demo.texts import OWN_GOALS, SELF_CARE
 
+PLAN = "https://varde.dev/fhir/StructureDefinition/dho-plan"
+GOAL = "https://varde.dev/fhir/StructureDefinition/dho-goal"
 THRESHOLD = "https://varde.dev/fhir/StructureDefinition/dho-threshold"
 ZONE = "https://varde.dev/fhir/StructureDefinition/dho-zone"
 TRANSLATION = "http://hl7.org/fhir/StructureDefinition/translation"
@@ -177,6 +179,7 @@ def goals(person: Person, subject: str, start: date) -> list[dict[str, Any]]:
 def _goal(text: str, subject: str, start: date, **more: Any) -> dict[str, Any]:
     return {
         "resourceType": "Goal",
+        "meta": {"profile": [GOAL]},
         "lifecycleStatus": "active",
         "description": {"text": text},
         "subject": {"reference": subject},
@@ -210,6 +213,7 @@ def care_plan(
     name = DIAGNOSES[person.programme][0]
     return {
         "resourceType": "CarePlan",
+        "meta": {"profile": [PLAN]},
         "language": "nb",
         "status": "active",
         "intent": "plan",
