@@ -22,11 +22,12 @@ from fhir_server.search.query import Match, Query, Test
 from fhir_server.store.base import Excerpt, Store, Version
 from profiles.conformance import Profiles, conform, constrains
 from profiles.context import Context
-from profiles.definitions import load
+from profiles.definitions import built_in, load
 from profiles.differential import ProfileError, UnknownBaseError
 from profiles.findings import Findings
 from profiles.problems import Problem, TooMany
 from terminology.canonical import is_unit
+from terminology.code_system import CodeSystem
 from terminology.findings import TerminologyError
 from terminology.members import Members, members
 
@@ -100,7 +101,8 @@ class Knowledge:
         self._find = find
         self.profiles = Profiles(_Stored(find))
         self._members: dict[str, Members | None] = {}
-        self._systems: dict[str, Any] = {}
+        self._systems: dict[str, CodeSystem | None] = {}
+        self._artifacts: dict[tuple[str, str], dict[str, Any] | None] = {}
 
     def context(self, resource: Any, base: str = "") -> Context:
         """To judge a resource with; `base` is the server's URL as the client knows it. Use it in a thread."""
@@ -115,6 +117,8 @@ class Knowledge:
             known=self.known,
             resolve=resolve,
             definition=self.definition,
+            artifact=self.artifact,
+            system=self.system,
         )
 
     def definition(self, canonical: str) -> dict[str, Any] | None:
@@ -137,16 +141,33 @@ class Knowledge:
         except TerminologyError:
             return None
 
+    def artifact(self, type_: str, canonical: str) -> dict[str, Any] | None:
+        """A stored conformance resource, or one of R4's own."""
+        if type_ == "StructureDefinition":
+            return self.profiles.definition(canonical)
+        if type_ not in _STATE:  # one of these may change without a new Knowledge
+            return self._artifact(type_, canonical)
+        if (type_, canonical) not in self._artifacts:
+            self._artifacts[type_, canonical] = self._artifact(type_, canonical)
+        return self._artifacts[type_, canonical]
+
+    def _artifact(self, type_: str, canonical: str) -> dict[str, Any] | None:
+        return self._find.canonical(type_, canonical) or built_in(type_, canonical.partition("|")[0])
+
+    def system(self, url: str) -> CodeSystem | None:
+        """A code system that is stored, imported or R4's own, whole or not."""
+        if url not in self._systems:
+            filled = vocabulary.load_with(self._find.search, wants=[("CodeSystem", url)])
+            self._systems[url] = filled.code_system(url, None)
+        return self._systems[url]
+
     def known(self, system: str, code: str) -> bool | None:
         if system == UCUM:
             return is_unit(code)
-        if system not in self._systems:
-            filled = vocabulary.load_with(self._find.search, wants=[("CodeSystem", system)])
-            found = filled.code_system(system, None)
-            whole = found is not None and found.resource.get("content") == "complete"
-            self._systems[system] = found if whole else None
-        concepts = self._systems[system]
-        return None if concepts is None else concepts.find(code) is not None
+        concepts = self.system(system)
+        if concepts is None or concepts.content != "complete":
+            return None
+        return concepts.find(code) is not None
 
     def resolve(self, reference: str) -> Any:
         type_, _, rest = reference.partition("/")

@@ -13,6 +13,7 @@ from typing import Any
 from profiles.findings import Findings
 from profiles.problems import Place, Problems, TooMany
 from rules.fhirpath import Environment
+from terminology.code_system import CodeSystem
 
 # value set, system (None where the element has none), code -> whether it is in it; None: cannot be known here
 Member = Callable[[str, str | None, str], bool | None]
@@ -34,7 +35,9 @@ class Context:
     """One validation: the whole resource, and what the server knows.
 
     `check` gives the compiled check of a profile's canonical or None; `resolve` the resource that a reference
-    leads to outside the document, or None; `definition` a conformance resource by its canonical.
+    leads to outside the document, or None; `definition` a StructureDefinition or Questionnaire by its
+    canonical, `artifact` any conformance resource by its type and canonical; `system` a code system by its
+    URL (terminology.code_system.CodeSystem), as far as it is here: a fragment too.
     """
 
     document: Any
@@ -43,6 +46,8 @@ class Context:
     known: Known = _unknown
     resolve: Callable[[str], Any] = _unknown
     definition: Callable[[str], Any] = _unknown
+    artifact: Callable[[str, str], Any] = _unknown
+    system: Callable[[str], CodeSystem | None] = _unknown
     environment: Environment = field(init=False)
     memo: dict[tuple[int, str], bool] = field(default_factory=dict)
     active: set[tuple[int, str]] = field(default_factory=set)

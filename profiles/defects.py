@@ -29,6 +29,11 @@ INVARIANTS: dict[str, str] = {
     " or (reference.substring(1) in %rootResource.contained.id)",
     # Counts from three, where its text says "more than one".
     "que-12": "enableWhen.count() > 1 implies enableBehavior.exists()",
+    # Looks for a dateTime in a Period too, and so finds no day in it.
+    "vs-1": "($this is dateTime) implies toString().length() >= 8",
+    # Has no anchors, so that one good name makes any path good; and `[x]` may stand behind any of them.
+    "eld-19": r"path.matches('^[^\\s.,:;\'\"\\/|?!@#$%&*()\\[\\]{}]{1,64}"
+    r"([.][^\\s.,:;\'\"\\/|?!@#$%&*()\\[\\]{}]{1,64}(\\[x\\])?(\\:[^\\s.]+)?)*$')",
     # Asks for FHIRPath's Boolean; the answer is one of FHIR's.
     "que-7": "operator = 'exists' implies (answer is boolean)",
 }
@@ -47,8 +52,19 @@ def mended(definition: dict[str, Any]) -> dict[str, Any]:
     if url in CONTEXTS:
         more = [{"type": "element", "expression": place} for place in CONTEXTS[url]]
         definition = {**definition, "context": [*definition.get("context", ()), *more]}
+    if url.startswith(_HL7) and "differential" in definition:
+        elements = [_with_mended_rules(e) for e in definition["differential"]["element"]]
+        definition = {**definition, "differential": {"element": elements}}
     if url in ELEMENTS:
         changes = ELEMENTS[url]
         elements = [{**e, **changes.get(e.get("id", ""), {})} for e in definition["differential"]["element"]]
         definition = {**definition, "differential": {"element": elements}}
     return definition
+
+
+def _with_mended_rules(element: dict[str, Any]) -> dict[str, Any]:
+    rules = element.get("constraint")
+    if not rules:
+        return element
+    mended_rules = [{**r, "expression": INVARIANTS.get(r["key"], r["expression"])} for r in rules]
+    return {**element, "constraint": mended_rules}

@@ -194,6 +194,21 @@ class Definitions:
         return (*msgspec.json.decode(text, type=dict[str, SearchParameter]).values(), *added)
 
     @cached_property
+    def search_parameter_resources(self) -> dict[str, dict[str, Any]]:
+        """URL -> what SearchParameter says of a parameter's code, type, base and expression."""
+        return {
+            parameter.url: {
+                "resourceType": "SearchParameter",
+                "url": parameter.url,
+                "code": parameter.code,
+                "type": parameter.type,
+                "base": list(parameter.base),
+                "expression": parameter.expression,
+            }
+            for parameter in self.all_search_parameters
+        }
+
+    @cached_property
     def compartments(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
         """Compartment ("Patient", ...) -> {resource type: search parameter codes that put it there}."""
         return {
@@ -241,6 +256,15 @@ class Definitions:
 def load() -> Definitions:
     """The definitions of R4 4.0.1, one copy per process."""
     return Definitions()
+
+
+def built_in(type_: str, url: str) -> dict[str, Any] | None:
+    """What is kept of a CodeSystem, ValueSet or SearchParameter of R4 itself or of Varde, by its URL."""
+    definitions = load()
+    if type_ == "SearchParameter":
+        return definitions.search_parameter_resources.get(url)
+    kept = {"CodeSystem": definitions.code_systems, "ValueSet": definitions.code_sets}.get(type_, {})
+    return kept.get(url)
 
 
 def _published(type_: str) -> dict[str, dict[str, Any]]:

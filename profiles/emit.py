@@ -150,6 +150,12 @@ v, t, q = chosen(o, CHOICES)
 if v is not None:
     JUDGE(v, BY, (d, at, q), out)
 """
+# Extensions in the place of a required code.
+_CODED = """
+v = o.get(SIBLING)
+if v is not None:
+    coded(o.get(NAME), v, (d, at, NAME), out)
+"""
 # Invariants of the value `o` itself.
 _INVARIANT = """
 invariant(o, RULE, at, out)
@@ -162,7 +168,13 @@ if GUARD:
 _CLOSER = """
 CLOSER(o, at, out)
 """
-CLOSER = {"Extension": "known_extension", "Coding": "known_code", "Quantity": "known_unit"}
+CLOSER = {
+    "Extension": "known_extension",
+    "Coding": "known_code",
+    "Quantity": "known_unit",
+    "Identifier": "named_absolutely",
+    "Narrative": "without_entities",
+}
 
 DEEPEST = 100  # levels of elements; the JSON decoder refuses far shallower nonsense than Python's own limit
 
@@ -213,8 +225,8 @@ class _Emitter:
         for element in self.definition.elements.values():
             if not element.choice:
                 function.body += self.element(element)
-            if self.thorough and element.binding:
-                function.body += self.binding(element, element.binding)
+            if self.thorough:
+                function.body += self.closer(element)
             function.body += self.element_invariants(element)
         function.body += self.end()
         function.body += self.invariants()
@@ -267,6 +279,15 @@ class _Emitter:
         )
         if element.min:
             statements += fill(_MISSING_PRIMITIVE, NAME=name, SIBLING=sibling)
+        return statements
+
+    def closer(self, element: Element) -> list[ast.stmt]:
+        """What a thorough check asks of an element besides."""
+        statements = self.binding(element, element.binding) if element.binding else []
+        if element.required_codes is not None and element.types[0].code in PRIMITIVES:
+            statements += fill(_CODED, NAME=constant(element.name), SIBLING=constant("_" + element.name))
+        if not element.choice and element.types[0].code == "canonical":
+            statements += self.each(element, "absolute", constant(None))
         return statements
 
     def binding(self, element: Element, binding: Binding) -> list[ast.stmt]:

@@ -65,7 +65,8 @@ def all_linked(resource: Mapping[str, Any]) -> bool:
     The published expression walks the whole resource anew for each of them, which a client could make last
     for minutes.
     """
-    contained = [item for item in resource.get("contained", ()) if type(item) is dict]
+    listed = resource.get("contained")
+    contained = [item for item in listed if type(item) is dict] if type(listed) is list else []
     links = _links(resource)
     return all("#" + str(item.get("id")) in links or "#" in _links(item) for item in contained)
 

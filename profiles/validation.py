@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from profiles import bundles, extensions, questionnaires
-from profiles.conformance import bound_by, conform
+from profiles import bundles, codings, extensions, questionnaires, structure_definitions
+from profiles.conformance import Check, bound_by, conform
 from profiles.context import Context
 from profiles.findings import Findings
 from profiles.problems import Place, Problem, Problems, TooMany, inside
 from profiles.structure import THOROUGH, place_of
+from profiles.vital_signs import vital_signs
 
 __all__ = ["validate_thoroughly"]
 
@@ -44,11 +45,17 @@ def look_closer(value: Mapping[str, Any], at: Place, out: Problems) -> None:
             _conform_claimed(value, url, at, place, out)
     for url in vital_signs(value):
         conform(value, (url,), at, out)
-    match value.get("resourceType"):
-        case "Bundle":
-            bundles.check(value, at, out)
-        case "QuestionnaireResponse":
-            questionnaires.check(value, at, out)
+    closer = _CLOSER.get(str(value.get("resourceType")))
+    if closer:
+        closer(value, at, out)
+
+
+# What a resource of a type is held to beyond its definition.
+_CLOSER: dict[str, Check] = {
+    "Bundle": bundles.check,
+    "QuestionnaireResponse": questionnaires.check,
+    "StructureDefinition": structure_definitions.check,
+}
 
 
 def _claimed(value: Mapping[str, Any]) -> list[Any]:
@@ -65,90 +72,14 @@ def _conform_claimed(value: Any, url: str, at: Place, claim: Place, out: Problem
     conform(value, (url,), at, out)
 
 
-_HL7 = "http://hl7.org/fhir/StructureDefinition/"
-_LOINC = "http://loinc.org"
-# https://hl7.org/fhir/R4/observation-vitalsigns.html#vitals-table: who sends these codes sends vital signs.
-_VITAL_SIGNS = {
-    "85353-1": "vitalspanel",
-    "9279-1": "resprate",
-    "8867-4": "heartrate",
-    "2708-6": "oxygensat",
-    "8310-5": "bodytemp",
-    "8302-2": "bodyheight",
-    "9843-4": "headcircum",
-    "29463-7": "bodyweight",
-    "39156-5": "bmi",
-    "85354-9": "bp",
-}
-# The same measurements in SNOMED CT: the profiles want the LOINC code beside it.
-_SNOMED = "http://snomed.info/sct"
-_IN_SNOMED = {
-    "86290005": "resprate",
-    "364075005": "heartrate",
-    "431314004": "oxygensat",
-    "386725007": "bodytemp",
-    "276885007": "bodytemp",
-    "50373000": "bodyheight",
-    "27113001": "bodyweight",
-    "60621009": "bmi",
-    "75367002": "bp",
-}
-
-
-def vital_signs(value: Mapping[str, Any]) -> list[str]:
-    """The vital signs profiles that an Observation must follow by its codes."""
-    if value.get("resourceType") != "Observation":
-        return []
-    code = value.get("code")
-    codings = code.get("coding") if type(code) is dict else None
-    found = [
-        _HL7 + name
-        for coding in (codings if type(codings) is list else ())
-        if type(coding) is dict and (name := _vital_sign(coding))
-    ]
-    if not found and _is_vital_sign(value):
-        found = [_HL7 + "vitalsigns"]
-    return list(dict.fromkeys(found))
-
-
-def _vital_sign(coding: Mapping[str, Any]) -> str | None:
-    code = coding.get("code")
-    if type(code) is not str:
-        return None
-    return {_LOINC: _VITAL_SIGNS, _SNOMED: _IN_SNOMED}.get(str(coding.get("system")), {}).get(code)
-
-
-def _is_vital_sign(value: Mapping[str, Any]) -> bool:
-    categories = value.get("category")
-    for category in categories if type(categories) is list else ():
-        codings = category.get("coding") if type(category) is dict else None
-        for coding in codings if type(codings) is list else ():
-            if type(coding) is dict and coding.get("code") == "vital-signs":
-                return bool(
-                    coding.get("system") == "http://terminology.hl7.org/CodeSystem/observation-category"
-                )
-    return False
-
-
-def known_code(value: Mapping[str, Any], at: Place, out: Problems) -> None:
-    """A Coding's code must be one of its system, where the system is known."""
-    system, code = value.get("system"), value.get("code")
-    if type(system) is str and type(code) is str and out.context.known(system, code) is False:
-        out.add("code-invalid", f"The code is none of the code system {system[:200]}", inside(at, "code"))
-
-
-def known_unit(value: Mapping[str, Any], at: Place, out: Problems) -> None:
-    """A unit in UCUM must be written in UCUM."""
-    if value.get("system") == "http://unitsofmeasure.org":
-        code = value.get("code")
-        if type(code) is str and out.context.known("http://unitsofmeasure.org", code) is False:
-            out.add("code-invalid", "The code of the unit is no UCUM unit", at)
-
-
 THOROUGH.names.update(
     bound_by=bound_by,
     known_extension=extensions.known_extension,
-    known_code=known_code,
-    known_unit=known_unit,
+    known_code=codings.known_code,
+    known_unit=codings.known_unit,
+    named_absolutely=codings.named_absolutely,
+    without_entities=codings.without_entities,
+    absolute=codings.absolute,
+    coded=codings.coded,
 )
 THOROUGH.closer = look_closer
