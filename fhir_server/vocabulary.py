@@ -30,6 +30,12 @@ def _none(url: str) -> Sequence[CodeSystem]:
 _imported: Systems = _none
 _remembered = Remembered(64 * 2**20)
 decoded = _remembered.decoded
+# What is wanted by a URI that is not its own: type and search parameter.
+_BY_URI = {
+    "maps": ("ConceptMap", "source-system"),
+    "maps to": ("ConceptMap", "target-system"),
+    "all codes": ("CodeSystem", "value-set"),
+}
 # Versions of one code system or value set that are looked at.
 _MOST_VERSIONS = 200
 
@@ -90,11 +96,16 @@ def asking(
     try:
         want = next(steps)
         while True:
-            found = yield _query(*want)
-            stored = [_remembered.decoded(version.body) for version in found if version.body]
-            want = steps.send([*stored, *_built_in(*want)])
+            found = _decoded((yield _query(*want))) + _built_in(*want)
+            if not found and want[0] == "ValueSet":
+                found = _decoded((yield _query("all codes", want[1])))
+            want = steps.send(found)
     except StopIteration:
         return
+
+
+def _decoded(found: Iterable[Version]) -> list[Resource]:
+    return [_remembered.decoded(version.body) for version in found if version.body]
 
 
 def _built_in(kind: str, url: str) -> list[Resource]:
@@ -113,11 +124,8 @@ def _query(kind: str, url: str) -> Query:
         oid = url.removeprefix("urn:oid:")
         values = tuple(Match("string", "value", (Test("exact", "=", text),)) for text in (oid, url))
         return Query("NamingSystem", Or(values), count=_MOST_VERSIONS)
-    if kind == "maps":
-        return Query(
-            "ConceptMap", Match("uri", "source-system", (Test("value", "=", url),)), count=_MOST_VERSIONS
-        )
-    return Query(kind, Match("uri", "url", (Test("value", "=", url),)), count=_MOST_VERSIONS)
+    type_, code = _BY_URI.get(kind, (kind, "url"))
+    return Query(type_, Match("uri", code, (Test("value", "=", url),)), count=_MOST_VERSIONS)
 
 
 def _regex(pattern: str) -> Callable[[str], bool]:

@@ -25,7 +25,7 @@ _FLAGS = frozenset(
     {
         "activeOnly", "excludeNested", "includeDesignations", "includeDefinition", "excludeNotForUI",
         "excludePostCoordinated", "lenient-display-validation", "valueset-membership-only", "versionsMatch",
-        "inferSystem", "abstract",
+        "inferSystem", "abstract", "reverse",
     }
 )  # fmt: skip
 _NUMBERS = frozenset({"count", "offset"})
@@ -44,6 +44,14 @@ class Rule:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A value that a translation may depend on: of which element, and as which codes of which systems."""
+
+    element: str
+    codes: frozenset[tuple[str | None, str]]
+
+
 @dataclass(frozen=True)
 class Asked:
     """`values`: the first value of each parameter, flags and numbers as such; `lists`: those that repeat."""
@@ -53,6 +61,7 @@ class Asked:
     rules: tuple[Rule, ...] = ()
     languages: Languages | None = None
     header: Languages | None = None  # Accept-Language, which a displayLanguage goes before
+    dependencies: tuple[Dependency, ...] = ()
 
     def flag(self, name: str, usual: bool = False) -> bool:
         return bool(self.values.get(name, usual))
@@ -106,10 +115,13 @@ def read(parameters: dict[str, Any], accept_language: str | None = None, base: A
     """What a Parameters resource asks. TerminologyError where a value makes no sense."""
     base = base or Asked()
     values, lists, rules = dict(base.values), dict(base.lists), list(base.rules)
+    dependencies = list(base.dependencies)
     for part in parameters.get("parameter", []):
         name, value = part.get("name", ""), part.get("resource", value_of(part))
         if name in _RULES:
             rules.append(_rule(name, value))
+        elif name == "dependency":
+            dependencies.append(_dependency(part))
         elif name in _LISTS:
             lists[name] = (*lists.get(name, ()), str(value))
         elif name == "profile" and isinstance(value, dict):
@@ -120,7 +132,21 @@ def read(parameters: dict[str, Any], accept_language: str | None = None, base: A
     said = lists.get("displayLanguage")
     languages = _languages(",".join(said)) if said else None
     header = _languages(accept_language, True) if accept_language else base.header
-    return Asked(values, lists, tuple(rules), languages, header)
+    return Asked(values, lists, tuple(rules), languages, header, tuple(dependencies))
+
+
+def _dependency(part: dict[str, Any]) -> Dependency:
+    """R4 has element and concept, R5 attribute and value[x]."""
+    parts = {inner.get("name"): value_of(inner) for inner in part.get("part", [])}
+    element = parts.get("element") or parts.get("attribute")
+    said = parts.get("concept", parts.get("value"))
+    if not isinstance(element, str) or said is None:
+        raise refuse("invalid", "A dependency has an element and its concept")
+    if not isinstance(said, dict):
+        return Dependency(element, frozenset({(None, str(said))}))
+    codings = said.get("coding", [said] if "code" in said else [])
+    codes = {(coding.get("system"), coding.get("code", "")) for coding in codings}
+    return Dependency(element, frozenset(codes | ({(None, said["text"])} if "text" in said else set())))
 
 
 def _value(name: str, value: Any) -> Any:

@@ -41,6 +41,7 @@ def added(table: Resource, codings: list[Resource], library: Library) -> Resourc
     TerminologyError for a code or a code system that is not known, or too many codes.
     """
     known = codes_of(table)
+    below: dict[str, dict[str, set[str]]] = {}  # by system, what of the table is under a code
     for coding in codings:
         url, version = coding["system"], coding.get("version")
         system = library.code_system(url, version)
@@ -49,16 +50,31 @@ def added(table: Resource, codings: list[Resource], library: Library) -> Resourc
         concept = system.find(coding["code"])
         if concept is None:
             raise TerminologyError(finding("Unknown_Code_in", code=coding["code"], system=url))
-        rows = known.setdefault(url, {})
-        if concept.code not in rows:
-            rows[concept.code] = system.over(concept.code) & rows.keys()
-            for below in set(system.under(concept.code)) & rows.keys():
-                rows[below].add(concept.code)
+        if url not in known or concept.code not in known[url]:
+            rows = known.setdefault(url, {})
+            if url not in below:
+                below[url] = {}
+                for row in rows:
+                    _note(below[url], row, system.over(row))
+            _add(rows, concept.code, system.over(concept.code), below[url])
     if sum(map(len, known.values())) > MOST_CODES:
         raise refuse("too-costly", f"A closure table has room for {MOST_CODES} codes", "unprocessable")
     header = {key: value for key, value in table.items() if key != "group"}
     groups = [_group(system, rows) for system, rows in known.items()]
     return header | ({"group": groups} if groups else {})
+
+
+def _add(rows: dict[str, set[str]], code: str, over: set[str], below: dict[str, set[str]]) -> None:
+    """A code that is new. Asked is what is above a code, which is little; below it may be a million."""
+    rows[code] = over & rows.keys()
+    for under in below.get(code, ()):
+        rows[under].add(code)
+    _note(below, code, over)
+
+
+def _note(below: dict[str, set[str]], row: str, over: set[str]) -> None:
+    for above in over:
+        below.setdefault(above, set()).add(row)
 
 
 def codes_of(table: Resource) -> dict[str, dict[str, set[str]]]:

@@ -36,6 +36,8 @@ def wrong_display(
     if not texts:
         return finding("NO_VALID_DISPLAY_AT_ALL", where, **words)
     if not speaking:
+        if any(_same(text.value, display) for text in _near(texts, wanted)):
+            return None
         return _in_no_such_language(texts, display, default_language, words, severity, where)
     spaced = any(_same(_spaced(text.value), _spaced(display)) for text in speaking)
     message = "Display_Name_WS_for__should_be_one_of__instead_of" if spaced else _WRONG
@@ -50,6 +52,18 @@ def _speaks(text: Designation, wanted: Languages | None) -> bool:
     if wanted is None or text.language is None or "*" in wanted.tags:
         return True
     return any(speaks(tag, text.language) for tag in wanted.named)
+
+
+def _near(texts: Sequence[Designation], wanted: Languages | None) -> list[Designation]:
+    """What readers of a language are shown where it has no text: nynorsk for bokmål, and back.
+
+    Not English, which is a language of its own here: that it stands in is worth a word.
+    """
+    for tag in wanted.near if wanted else ():
+        speaking = [t for t in texts if t.language and speaks(tag, t.language)]
+        if speaking and primary(tag) != "en":
+            return speaking
+    return []
 
 
 def _ended(

@@ -157,6 +157,13 @@ class Entry:
             return
         if "definition" in wanted and concept.definition:
             yield "definition", f"{PROPERTIES}#definition", "valueString", concept.definition
+        said = {part.get("code") for part in concept.properties}
+        for name, codes in (("parent", concept.parents), ("child", concept.children)):
+            if name in wanted and name not in said:
+                for code in codes:
+                    yield name, f"{PROPERTIES}#{name}", "valueCode", code
+        if "inactive" in wanted and "inactive" not in said:
+            yield "inactive", f"{PROPERTIES}#inactive", "valueBoolean", concept.inactive
         for part in concept.properties:
             code = part.get("code", "")
             if (code in wanted or "*" in wanted) and not (code == "status" and concept.status):

@@ -351,8 +351,11 @@ def _parameters(asked: Asked, work: _Expander, expansion: Expansion) -> Iterator
         yield {"name": "displayLanguage", "valueCode": asked.wanted.text}
     for name in ("designation", "exclude-system"):
         for value in asked.several(name):
-            yield {"name": name, "valueString" if name == "designation" else "valueUri": value}
-    flags = ("excludeNested", "activeOnly", "includeDesignations", "includeDefinition", "excludeNotForUI")
+            yield {"name": name, "valueUri" if name == "exclude-system" else "valueString": value}
+    flags = (
+        "excludeNested", "activeOnly", "includeDesignations", "includeDefinition", "excludeNotForUI",
+        "excludePostCoordinated",
+    )  # fmt: skip
     for name in flags:
         if name in asked.values:
             yield {"name": name, "valueBoolean": asked.values[name]}

@@ -15,7 +15,12 @@ from terminology.implicit import SNOMED
 # Compiles a regular expression to a test of a whole text; raises ValueError where it is none, or one that
 # could take too long. The caller brings it: terminology imports no engine.
 Regex = Callable[[str], Callable[[str], bool]]
-_HIERARCHY = frozenset({"is-a", "descendent-of", "is-not-a", "generalizes", "child-of", "descendent-leaf"})
+# What can be asked of the hierarchy of a code system and of its properties; of a large one, less.
+OF_HIERARCHY = ("is-a", "descendent-of", "is-not-a", "generalizes", "child-of", "descendent-leaf")
+OF_LARGE_HIERARCHY = tuple(op for op in OF_HIERARCHY if op != "is-not-a")
+OF_PROPERTIES = ("=", "in", "not-in", "exists", "regex")
+OF_LARGE = ("=", "in")
+_HIERARCHY = frozenset(OF_HIERARCHY)
 
 
 def selected(system: CodeSystem, include: dict[str, Any], regex: Regex, where: str) -> list[str] | None:
@@ -137,7 +142,7 @@ def _top(system: CodeSystem, name: str, value: str) -> tuple[Concept | None, str
 
 def _looked_up(system: CodeSystem, name: str, op: str, value: str) -> list[str]:
     """Of a system too large to look through: what an index can tell."""
-    if op not in ("=", "in") or not _has_property(system, name) or system.property_uri(name) is not None:
+    if op not in OF_LARGE or not _has_property(system, name) or system.property_uri(name) is not None:
         raise ValueError("of a system of this size, only = and in for its properties can be asked")
     values = {value} if op == "=" else {part.strip() for part in value.split(",")}
     return [concept.code for concept in system.having(name, values)]

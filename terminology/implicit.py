@@ -57,5 +57,14 @@ def _of_loinc(url: str, part: str) -> dict[str, Any] | None:
     return _value_set(url, {"system": LOINC, "filter": filters})
 
 
+def all_codes(system: dict[str, Any]) -> dict[str, Any]:
+    """The ValueSet of all codes that a CodeSystem names in `valueSet`."""
+    url, _, version = system["valueSet"].partition("|")
+    named = {key: system[key] for key in ("url", "version") if key in system}
+    include = {("system" if key == "url" else key): value for key, value in named.items()}
+    said = {"version": version or system.get("version"), "name": system.get("name")}
+    return _value_set(url, include) | {key: value for key, value in said.items() if value}
+
+
 def _value_set(url: str, include: dict[str, Any]) -> dict[str, Any]:
     return {"resourceType": "ValueSet", "url": url, "status": "active", "compose": {"include": [include]}}

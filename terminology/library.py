@@ -12,7 +12,7 @@ from typing import Any
 
 from terminology.code_system import CodeSystem, compile_code_system, supplemented
 from terminology.filters import Regex
-from terminology.implicit import UCUM, implicit_value_set
+from terminology.implicit import UCUM, all_codes, implicit_value_set
 from terminology.units import UNITS
 from terminology.versions import allows, joined, order, split
 
@@ -49,11 +49,19 @@ class Library:
         """All resources of a URL, the latest first (a supplement is no version of a code system)."""
         found = self._by_url.get((kind, url), [])
         if not found and kind == "ValueSet":
-            implied = implicit_value_set(url)
-            found = self._by_url.setdefault((kind, url), [implied]) if implied else []
+            found = self._implied(url)
+            self._by_url |= {(kind, url): found} if found else {}
         if not found and kind == "CodeSystem" and url in self._aliases:
             found = self._by_url.get((kind, self._aliases[url]), [])
         return sorted(found, key=lambda resource: order(resource.get("version")), reverse=True)
+
+    def _implied(self, url: str) -> list[Resource]:
+        """The value sets that a URL means without a resource: of its own, or as a code system says."""
+        implied = implicit_value_set(url)
+        if implied or not url:
+            return [implied] if implied else []
+        of_it = [r for r in self.of_kind("CodeSystem") if split(r.get("valueSet", ""))[0] == url]
+        return [all_codes(resource) for resource in of_it if resource.get("content") != "supplement"]
 
     def find(self, kind: str, url: str, version: str | None = None) -> Resource | None:
         """The latest resource of a URL, of those of the version where one is wanted."""
@@ -116,7 +124,7 @@ def is_language_pack(resource: Resource) -> bool:
     )
 
 
-Want = tuple[str, str]  # resource type (or supplements, maps) and URL
+Want = tuple[str, str]  # resource type (or supplements, maps, maps to) and URL
 
 
 def gather(
@@ -125,8 +133,9 @@ def gather(
     """Fill the library with what the resources need, with the wants, and with what they need in turn.
 
     Yields (type, URL), wants sent the stored resources of it; ("supplements", URL) wants the CodeSystems
-    that supplement a code system, ("maps", URL) the ConceptMaps from it. Circles end, as nothing is asked
-    for twice.
+    that supplement a code system, ("maps", URL) the ConceptMaps from it and ("maps to", URL) those to it; for
+    a ValueSet that is none, the CodeSystems that say it is all of their codes. Circles end, as nothing is
+    asked for twice.
     """
     waiting = [*wants, *(want for resource in start for want in needs(resource))]
     asked: set[Want] = set()
@@ -142,7 +151,7 @@ def gather(
             return
         for resource in found:
             library.add(resource)
-        local = () if want[0] in ("supplements", "maps") else library.versions(*want)
+        local = library.versions(*want) if want[0][0].isupper() else ()
         waiting += [more for resource in (*found, *local) for more in needs(resource)]
 
 

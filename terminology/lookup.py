@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from terminology.asked import Asked
-from terminology.code_system import CodeSystem, Concept, designations, preferred
+from terminology.code_system import CodeSystem, Concept, Designation, designations, preferred
 from terminology.findings import TerminologyError, finding, refuse
+from terminology.languages import speaks
 from terminology.library import Library
 from terminology.resolve import check_supplements, unknown_system
 
@@ -54,6 +55,7 @@ def _unknown(system: CodeSystem, code: str) -> Any:
 
 def _told(system: CodeSystem, concept: Concept, asked: Asked) -> Iterator[Resource]:
     wanted = asked.several("property")
+    every = not wanted or "*" in wanted
     texts = designations(system, concept)
     shown = preferred(texts, asked.wanted) or preferred(texts, None)
     yield {"name": "name", "valueString": system.resource.get("name") or system.url}
@@ -62,20 +64,26 @@ def _told(system: CodeSystem, concept: Concept, asked: Asked) -> Iterator[Resour
     yield {"name": "display", "valueString": shown.value if shown else concept.code}
     yield {"name": "code", "valueCode": concept.code}
     yield {"name": "system", "valueUri": system.url}
-    if concept.definition and (not wanted or "definition" in wanted):
+    if concept.definition and (every or "definition" in wanted):
         yield {"name": "definition", "valueString": concept.definition}
     yield {"name": "abstract", "valueBoolean": concept.abstract}
-    if not wanted or "designation" in wanted:
-        for text in texts:
+    for text in texts:
+        if every or "designation" in wanted or _in_one_of(text, wanted):
             parts = [("language", "valueCode", text.language), ("value", "valueString", text.value)]
             use = text.as_json().get("use")
             parts += [("use", "valueCoding", use), ("source", "valueCanonical", text.source)]
             yield {"name": "designation", "part": [{"name": n, key: v} for n, key, v in parts if v]}
     for part in _properties(system, concept):
-        if not wanted or part[0]["valueCode"] in wanted:
+        if every or part[0]["valueCode"] in wanted:
             yield {"name": "property", "part": part}
     for supplement in system.supplements:
         yield {"name": "used-supplement", "valueCanonical": supplement}
+
+
+def _in_one_of(text: Designation, wanted: tuple[str, ...]) -> bool:
+    """Whether a designation's language is asked for, as the property `lang.X`."""
+    asked = (name.removeprefix("lang.") for name in wanted if name.startswith("lang."))
+    return bool(text.language) and any(speaks(each, text.language or "") for each in asked)
 
 
 def _properties(system: CodeSystem, concept: Concept) -> Iterator[list[Resource]]:

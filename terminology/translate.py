@@ -7,13 +7,13 @@ https://hl7.org/fhir/R4/conceptmap-operation-translate.html. The names that R5 g
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from terminology.asked import Asked
+from terminology.asked import Asked, Dependency
 from terminology.closure import URL
-from terminology.findings import TerminologyError, finding, refuse
-from terminology.library import Library, canonical_of
+from terminology.findings import refuse
+from terminology.library import Library, Want, canonical_of
 from terminology.versions import allows, split
 
 Resource = dict[str, Any]
@@ -39,31 +39,48 @@ _MODERN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Question:
+    """`lacking` gathers the elements that mappings depend on and that nobody gave."""
+
     codings: tuple[Resource, ...]
     target_system: str | None
     source_scope: str | None
     target_scope: str | None
     reverse: bool
     modern: bool
-    dependencies: tuple[tuple[str, str], ...] = ()
+    dependencies: tuple[Dependency, ...] = ()
+    lacking: dict[str, None] = field(default_factory=dict)
+
+    def applies(self, target: Resource) -> bool:
+        """Whether what a mapping depends on was given, and has the values that it needs."""
+        return all(self._holds(needed) for needed in target.get("dependsOn", []))
+
+    def _holds(self, needed: Resource) -> bool:
+        given = [each for each in self.dependencies if each.element == needed.get("property")]
+        if not given:
+            self.lacking[needed.get("property", "")] = None
+        system, code = needed.get("system"), needed.get("value")
+        return any(
+            found == code and (system is None or of is None or of == split(system)[0])
+            for each in given
+            for of, found in each.codes
+        )
 
 
-def source_systems(asked: Asked) -> list[str]:
-    """The systems of the codes to translate, so that their maps can be found."""
+def wanted_maps(asked: Asked) -> set[Want]:
+    """Where the maps of the codes to translate are to be found: from their systems, or back to them."""
     question = _question(asked)
-    systems = [coding.get("system", "") for coding in question.codings]
-    other = asked.text("sourceSystem")
-    return [system for system in dict.fromkeys([*systems, other or ""]) if system]
+    systems = {coding.get("system", "") for coding in question.codings}
+    kind = "maps to" if question.reverse else "maps"
+    return {(kind, system) for system in systems if system}
 
 
 def translate(resource: Resource | None, asked: Asked, library: Library) -> Resource:
     """Parameters with result and a match for each mapping, of one map or of all that fit."""
     question = _question(asked)
     maps = [resource] if resource else list(_maps(asked, library))
-    if not maps and (asked.text("url") or resource):
-        raise TerminologyError(
-            finding("Unable_to_resolve_value_Set_", value_set=asked.text("url")), "not-found"
-        )
+    url = asked.text("url")
+    if not maps and url:
+        raise refuse("not-found", f"The concept map '{url}' could not be found", "not-found")
     matches = []
     for concept_map in maps:
         for coding in question.codings:
@@ -72,7 +89,10 @@ def translate(resource: Resource | None, asked: Asked, library: Library) -> Reso
                     matches.append(match)
     good = any(_equivalence(match) not in _NO_MATCH for match in matches)
     parts: list[Resource] = [{"name": "result", "valueBoolean": good}]
-    if not good:
+    if question.lacking:
+        needed = ", ".join(question.lacking)
+        parts.append({"name": "message", "valueString": f"There are mappings that depend on {needed}"})
+    elif not good:
         parts.append({"name": "message", "valueString": "No mapping was found for the code"})
     return {"resourceType": "Parameters", "parameter": parts + matches}
 
@@ -80,10 +100,8 @@ def translate(resource: Resource | None, asked: Asked, library: Library) -> Reso
 def _question(asked: Asked) -> _Question:
     given = asked.values.get
     modern = not _MODERN.isdisjoint(asked.values)
-    reverse = asked.text("reverse") == "true" or given("reverse") is True
-    reverse = reverse or any(
-        name in asked.values for name in ("targetCode", "targetCoding", "targetCodeableConcept")
-    )
+    backwards = ("targetCode", "targetCoding", "targetCodeableConcept")
+    reverse = asked.flag("reverse") or any(name in asked.values for name in backwards)
     code = asked.text("targetCode") or asked.text("sourceCode") or asked.text("code")
     system = (
         asked.text("targetSystem")
@@ -93,8 +111,11 @@ def _question(asked: Asked) -> _Question:
     coding = given("targetCoding") or given("sourceCoding") or given("coding")
     concept = given("targetCodeableConcept") or given("sourceCodeableConcept") or given("codeableConcept")
     codings: Iterable[Any] = ()
+    if code and not system:
+        raise refuse("invalid", "A code is translated with its system")
     if code:
-        codings = [{"code": code, **({"system": system} if system else {})}]
+        said = {"code": code, "system": system, "version": asked.text("version")}
+        codings = [{key: value for key, value in said.items() if value}]
     elif isinstance(coding, dict):
         codings = [coding]
     elif isinstance(concept, dict):
@@ -109,7 +130,7 @@ def _question(asked: Asked) -> _Question:
         asked.text("sourceScope") or asked.text("source"),
         asked.text("targetScope") or asked.text("target"),
     )
-    return _Question(codings, to, source, target, reverse, modern)
+    return _Question(codings, to, source, target, reverse, modern, asked.dependencies)
 
 
 def _maps(asked: Asked, library: Library) -> Iterator[Resource]:
@@ -119,7 +140,8 @@ def _maps(asked: Asked, library: Library) -> Iterator[Resource]:
         return
     url = asked.text("url")
     if url:
-        found = library.find("ConceptMap", url, asked.text("conceptMapVersion"))
+        bare, version = split(url)
+        found = library.find("ConceptMap", bare, asked.text("conceptMapVersion") or version)
         if found:
             yield found
         return
@@ -137,6 +159,9 @@ def _matches(
         source, target = group.get("source"), group.get("target")
         here, there = (target, source) if question.reverse else (source, target)
         if coding.get("system") not in (None, here) or question.target_system not in (None, there):
+            continue
+        of = group.get("targetVersion" if question.reverse else "sourceVersion")
+        if of and coding.get("version") and not allows(coding["version"], of):
             continue
         if question.reverse:
             yield from _backwards(concept_map, group, coding, question)
@@ -166,7 +191,7 @@ def _forwards(
 ) -> Iterator[Resource]:
     elements = [element for element in group.get("element", []) if element.get("code") == coding["code"]]
     for element in elements:
-        for target in element.get("target", []):
+        for target in filter(question.applies, element.get("target", [])):
             concept = _coding(group.get("target"), group.get("targetVersion"), target)
             yield _match(concept_map, concept, target, question, None)
     if not elements:
@@ -178,7 +203,7 @@ def _backwards(
 ) -> Iterator[Resource]:
     for element in group.get("element", []):
         for target in element.get("target", []):
-            if target.get("code") == coding["code"]:
+            if target.get("code") == coding["code"] and question.applies(target):
                 source = _coding(group.get("source"), group.get("sourceVersion"), element)
                 there = _coding(group.get("target"), group.get("targetVersion"), target)
                 shown, other = (there, source) if question.modern else (source, None)

@@ -43,7 +43,7 @@ def validate_in_value_set(resource: Resource, asked: Asked, library: Library) ->
 
 def validate_in_system(resource: Resource | None, asked: Asked, library: Library) -> Resource:
     """As validate_in_value_set, against a code system (None: the one that the parameters name)."""
-    mode, codings, concept = coded(asked, of_system=True)
+    mode, codings, concept = coded(asked, True, resource.get("url") if resource else None)
     url = resource.get("url") if resource else asked.text("url") or codings[0].get("system")
     version = resource.get("version") if resource else asked.text("version") or codings[0].get("version")
     empty = {"resourceType": "ValueSet", "url": url, "status": "active"}
@@ -82,8 +82,13 @@ def _no_system(library: Library, url: str, version: str | None, where: str) -> F
     return unknown_system(library, url, version, where)
 
 
-def coded(asked: Asked, of_system: bool) -> tuple[str, list[Resource], Resource | None]:
-    """How the code was given (code, coding or codeableConcept), its codings, and the CodeableConcept."""
+def coded(
+    asked: Asked, of_system: bool, url: str | None = None
+) -> tuple[str, list[Resource], Resource | None]:
+    """How the code was given (code, coding or codeableConcept), its codings, and the CodeableConcept.
+
+    `url`: the code system that is asked, where it is known without being named.
+    """
     concept, coding = asked.values.get("codeableConcept"), asked.values.get("coding")
     if isinstance(concept, dict):
         codings = [dict(part) for part in concept.get("coding", []) if isinstance(part, dict)]
@@ -94,7 +99,7 @@ def coded(asked: Asked, of_system: bool) -> tuple[str, list[Resource], Resource 
     if isinstance(coding, dict):
         return "coding", [dict(coding)], None
     code = asked.text("code")
-    system = (asked.text("url") if of_system else None) or asked.text("system")
+    system = url or (asked.text("url") if of_system else None) or asked.text("system")
     if code and (system or asked.flag("inferSystem")):
         version = asked.text("version" if of_system else "systemVersion")
         given = {"code": code, "system": system, "version": version, "display": asked.text("display")}

@@ -20,6 +20,7 @@ from fhir_server.interactions.operations.evaluate import evaluate_cql, evaluate_
 from fhir_server.interactions.operations.everything import everything
 from fhir_server.interactions.operations.fhirpath import evaluate_fhirpath
 from fhir_server.interactions.operations.last import lastn
+from fhir_server.interactions.operations.preferred_id import preferred_id
 from fhir_server.interactions.operations.statistics import stats
 from fhir_server.interactions.operations.validate import validate
 from fhir_server.interactions.patch import patch
@@ -56,6 +57,7 @@ OPERATIONS: Mapping[str, tuple[str, Interaction]] = {
     "Patient/{id}/$everything": ("everything", everything),
     "ConceptMap/$translate": ("translate", terminology.translate_code),
     "ConceptMap/{id}/$translate": ("translate", terminology.translate_code),
+    "NamingSystem/$preferred-id": ("preferred-id", preferred_id),
     "ValueSet/$batch-validate-code": ("batch-validate-code", terminology.batch_validate),
     "ValueSet/$expand": ("expand", terminology.expand_value_set),
     "ValueSet/{id}/$expand": ("expand", terminology.expand_value_set),

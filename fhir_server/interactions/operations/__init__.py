@@ -23,6 +23,7 @@ DEFINED: Final[Mapping[str, Mapping[str, str]]] = {
     "CodeSystem": {name: f"{_FHIR}/CodeSystem-{name}" for name in ("lookup", "subsumes", "validate-code")},
     "ConceptMap": {"translate": f"{_FHIR}/ConceptMap-translate"},
     "Encounter": {"everything": f"{_FHIR}/Encounter-everything"},
+    "NamingSystem": {"preferred-id": f"{_FHIR}/NamingSystem-preferred-id"},
     "Observation": {name: f"{_FHIR}/Observation-{name}" for name in ("lastn", "stats")},
     "Patient": {"everything": f"{_FHIR}/Patient-everything"},
     "Library": {"evaluate": f"{_BASE}/library-evaluate"},

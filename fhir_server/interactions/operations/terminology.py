@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/terminology-service.html; the answers themselves are mad
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,12 +22,13 @@ from terminology.expand import expand
 from terminology.findings import Finding, TerminologyError, finding, outcome, refuse
 from terminology.library import Library, Want, of_system
 from terminology.lookup import lookup, subsumes
-from terminology.translate import source_systems, translate
+from terminology.translate import translate, wanted_maps
 from terminology.validate import validate_in_system, validate_in_value_set
 from terminology.versions import joined, split
 
 Resource = dict[str, Any]
 _MOST_VALIDATIONS = 1000
+_DATE = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T.*)?)?)?\Z")
 
 
 async def expand_value_set(service: Service, request: Request) -> Response:
@@ -98,13 +100,25 @@ async def _answered(
     language = request.headers.get("accept-language")
     instance = await current(service, request) if request.id else None
     try:
-        asked = read(parameters, language)
+        asked = _of_today(read(parameters, language), service)
         filled = await _fill(service, parameters, asked, instance, maps)
         now = service.clock().isoformat(timespec="milliseconds")
         question = Question(parameters, asked, filled, instance, now)
         return answer(await asyncio.to_thread(work, question))
     except TerminologyError as error:
         raise as_error(error) from None
+
+
+def _of_today(asked: Asked, service: Service) -> Asked:
+    """Definitions are as they are now: what asks for those of another time is refused, as is a context."""
+    date = asked.text("date") or ""
+    if date and not _DATE.match(date):
+        raise refuse("invalid", "The parameter date takes a date")
+    if date[:10] < service.clock().date().isoformat()[: len(date)]:
+        raise refuse("not-supported", "The date is past, and definitions are only known as they are now")
+    if "context" in asked.values:
+        raise refuse("not-supported", "A context is not looked up: name its value set, by url")
+    return asked
 
 
 async def _fill(
@@ -124,7 +138,7 @@ async def _fill(
     inner = [part["resource"] for part in _validations(parameters)]
     wants = set(_wants(asked)) | {want for each in inner for want in _wants(read(each))}
     if maps and instance is None:
-        wants |= {("maps", system) for system in source_systems(asked)}
+        wants |= wanted_maps(asked)
     if instance:
         filled.add(instance)
     return await load(service.whole, start, wants, filled)
