@@ -10,7 +10,8 @@ import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fhir_server import log, metrics, vocabulary
+from fhir_server.audit.checkpoint import Checkpoints
+from fhir_server.audit.journal import Journal
+from fhir_server.audit.made import Made, current
+from fhir_server.audit.upkeep import kept_up
 from fhir_server.errors import FhirError, Issue, operation_outcome
 from fhir_server.exchange import Policy, Service
 from fhir_server.http import Fhir
@@ -110,11 +115,19 @@ def create_app(
         smart=Memory.fresh(outgoing),
     )
 
+    made: Made | None = None
+    if settings.audit:
+        service, made = _logged(service)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
             await start(service)
-            yield
+            async with AsyncExitStack() as stack:
+                if service.journal and made:
+                    checkpoints = Checkpoints(Path(settings.keys))
+                    await stack.enter_async_context(kept_up(service.journal, made, checkpoints))
+                yield
         finally:
             await service.store.close()
 
@@ -124,6 +137,13 @@ def create_app(
     app.add_exception_handler(HTTPException, _outside)
     _add_operations(app, service.store)
     return app
+
+
+def _logged(service: Service) -> tuple[Service, Made]:
+    """The service with a log of accesses, and AuditEvents by the time that somebody looks for them."""
+    made = Made(service.store)
+    journal = Journal(service.store, service.clock, made.catch_up)
+    return replace(service, store=current(service.store, made), journal=journal), made
 
 
 def _shared(fhir: ASGIApp, origins: str) -> ASGIApp:

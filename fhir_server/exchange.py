@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl
 
 from fhir_server.access.grant import Grant
 from fhir_server.alerts import Memory
+from fhir_server.audit.journal import Journal
+from fhir_server.audit.trail import Trail
 from fhir_server.errors import FhirError
 from fhir_server.resource_json import decode
 from fhir_server.smart.memory import Memory as SmartMemory
@@ -45,7 +47,10 @@ class Service:
     the authorization server remembers besides.
 
     `grant` is what the request is allowed, None where access control is off and for the server itself. With
-    one (fhir_server.access.seen_by), `store` has what the requester may see, and `behind` is the real one."""
+    one (fhir_server.access.seen_by), `store` has what the requester may see, and `behind` is the real one.
+
+    `journal` is the log of accesses, None where it is off; `trail` what it will say of this request, None for
+    what the server does of its own accord."""
 
     store: Store
     clock: Callable[[], datetime]
@@ -59,6 +64,8 @@ class Service:
     smart: SmartMemory = field(default_factory=SmartMemory.fresh)
     grant: Grant | None = None
     behind: Store | None = None
+    journal: Journal | None = None
+    trail: Trail | None = None
 
     @property
     def whole(self) -> Store:
@@ -125,6 +132,11 @@ class Response:
     located: bool = False
     headers: tuple[tuple[str, str], ...] = ()
     media_type: str | None = None
+
+
+def traced(service: Service, trail: Trail) -> Service:
+    """The service for a request whose trail this is."""
+    return replace(service, store=trail.over(service.store), behind=service.whole, trail=trail)
 
 
 def parse_pairs(query: str) -> list[tuple[str, str]]:

@@ -17,9 +17,10 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from fhir_server import log, metrics, origin, resource_xml
+from fhir_server.audit.trail import Trail, who
 from fhir_server.compression import WORTH, compress, decompress, takes_gzip
 from fhir_server.errors import FhirError, operation_outcome
-from fhir_server.exchange import Request, Response, Service, parse_pairs
+from fhir_server.exchange import Request, Response, Service, parse_pairs, traced
 from fhir_server.instants import http_date
 from fhir_server.interactions import binary, later
 from fhir_server.interactions.bundle import bundle
@@ -90,6 +91,7 @@ class _Call:
     format: str = JSON
     pretty: bool = False
     more: list[tuple[str, str]] = field(default_factory=list)
+    trail: Trail | None = None
 
 
 class Fhir:
@@ -106,6 +108,10 @@ class Fhir:
         asked = headers.get("x-request-id", "")
         call = _Call(scope["method"], headers, asked if _REQUEST_ID.fullmatch(asked) else _request_id())
         base = self._base(scope, headers)
+        if self._service.journal is not None:
+            call.trail = Trail(
+                self._service.journal, call.request_id, who(None, self._client(scope, headers))
+            )
         try:
             response = await self._answer(call, base, scope, receive)
             content = await _content(call, response)
@@ -117,6 +123,11 @@ class Fhir:
             log.bug(error, interaction=call.interaction, request_id=call.request_id)
             text = f"The server failed; its log says more about request {call.request_id}"
             response, content = await _refused(call, FhirError("exception", text))
+        if call.trail is not None:
+            try:
+                await call.trail.end(response.status, response.version)
+            except FhirError as error:  # what cannot be logged is not shown
+                response, content = await _refused(call, error)
         await _send(send, call, base, response, content)
         seconds = perf_counter() - started
         metrics.observe(call.interaction, response.status, seconds)
@@ -157,10 +168,15 @@ class Fhir:
             media,
             place.member,
         )
+        service = self._service
+        if call.trail is not None:
+            service = traced(service, call.trail)
+            form = body.decode("latin-1") if is_form else ""
+            call.trail.asked(call.interaction, call.method, place.path, place.type, place.id, query, form)
         if call.interaction in later.SUPPORTED and call.method != "HEAD" and request.prefer.asynchronous:
             url = f"{base}{scope['path'].removeprefix(BASE)}{'?' if query else ''}{query}"
-            return await later.start(self._service, request, interaction, url)
-        response = await interaction(self._service, request)
+            return await later.start(service, request, interaction, url)
+        response = await interaction(service, request)
         return binary.as_content(response, accept) if as_content else response
 
     async def _read_body(self, headers: dict[str, str], receive: Receive) -> bytes:
@@ -184,6 +200,11 @@ class Fhir:
 
     def _too_large(self) -> FhirError:
         return FhirError("too-large", f"A body may have {self._max_body_bytes} bytes")
+
+    def _client(self, scope: Scope, headers: dict[str, str]) -> str:
+        """The address of the client, which a trusted proxy may have named."""
+        client = scope.get("client")
+        return self._origin.client(client[0] if client else None, headers)
 
     def _base(self, scope: Scope, headers: dict[str, str]) -> str:
         name, port = scope.get("server") or ("localhost", None)

@@ -12,7 +12,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 BASE = "/fhir"
 HEADERS = (
-    "host", "forwarded", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-proto",
+    "host", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix",
+    "x-forwarded-proto",
 )  # fmt: skip
 _HOST = re.compile(r"[A-Za-z0-9.\-_]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~\-]+)+")
@@ -46,12 +47,52 @@ class Origin:
             scheme, host, prefix = _forwarded(headers, scheme, host)
         return f"{scheme}://{host if _HOST.fullmatch(host) else server}{prefix}{BASE}"
 
+    def client(self, client: str | None, headers: Mapping[str, str]) -> str:
+        """The address that a request came from: the last one that no trusted proxy is, "" where unknown.
+
+        What stands further to the left of X-Forwarded-For, or of Forwarded, was sent by the client itself.
+        """
+        if not client or not (self._trusted and self._is_trusted(client)):
+            return client or ""
+        hops = [_host(part) for part in headers.get("x-forwarded-for", "").split(",")]
+        if headers.get("forwarded"):
+            hops = [_for(part) for part in headers["forwarded"].split(",")]
+        for hop in reversed(hops):
+            if not _is_address(hop):
+                return client
+            if not self._is_trusted(hop):
+                return hop
+            client = hop
+        return client
+
     def _look(self, client: str) -> bool:
         try:
             address = ip_address(client)
         except ValueError:  # a Unix socket, or a test
             return False
         return any(address in network for network in self._trusted)
+
+
+def _for(part: str) -> str:
+    """The address in one element of Forwarded, https://www.rfc-editor.org/rfc/rfc7239#section-6."""
+    pairs = {name.lower(): quoted or plain for name, quoted, plain in _PAIR.findall(part)}
+    return _host(pairs.get("for", ""))
+
+
+def _host(text: str) -> str:
+    """Without the port, and the brackets that an IPv6 address has for it."""
+    text = text.strip()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _forwarded(headers: Mapping[str, str], scheme: str, host: str) -> tuple[str, str, str]:

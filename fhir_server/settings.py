@@ -57,6 +57,14 @@ class Settings(BaseSettings):
         default=True,
         description="Hold what is written to the profiles that it claims in meta.profile and that are known.",
     )
+    keys: str = Field(
+        default="varde-data/keys", description="Folder of the server's own private keys, made at first start."
+    )
+    audit: bool | None = Field(
+        default=None,
+        description="Keep a log of every access, of which AuditEvents are made; by default where access is"
+        " controlled.",
+    )
     trusted_proxies: str = Field(
         default="",
         description="Addresses or networks whose Forwarded and X-Forwarded-... headers are believed, "

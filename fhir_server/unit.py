@@ -12,6 +12,7 @@ from typing import Any
 
 from fhir_server import alerts, posted_parameters, preconditions
 from fhir_server.alerts import Written
+from fhir_server.audit.event import Item
 from fhir_server.changes import Change, Outcome
 from fhir_server.drafts import Draft, links_of
 from fhir_server.errors import FhirError, inside
@@ -61,6 +62,7 @@ class Unit:
         self._as_assumed = False
         self._places: dict[tuple[str, str], str] = {}
         self.written: list[Written] = []
+        self.items: list[Item] = []  # the same, as the log of accesses has it
 
     def carry_out(self, drafts: Sequence[Draft]) -> list[Outcome]:
         """Deletes, then creates, then updates; what refers by a search last, to see the others."""
@@ -184,7 +186,9 @@ class Unit:
         updated, version = self._next(before)
         gone = Version(change.type, before.id, version, updated, "DELETE", None)
         self.written.append(Written(change.type, before.id, self._judged(change.type, _tree(before)), None))
-        return Outcome(204, self._tx.put(gone, None))
+        stored = self._tx.put(gone, None)
+        self._log("D", stored, before)
+        return Outcome(204, stored)
 
     def _save(self, draft: Draft, id_: str, before: Version | None) -> Outcome:
         updated, version = self._next(before)
@@ -200,7 +204,17 @@ class Unit:
         self.written.append(self._written(draft.change.type, id_, _tree(before), new.tree))
         self._places[draft.change.type, id_] = draft.change.where
         created = before is None or before.deleted
-        return Outcome(201 if created else 200, self._store(draft.change.method, new, version, updated))
+        stored = self._store(draft.change.method, new, version, updated)
+        self._log("C" if created else "U", stored, before)
+        return Outcome(201 if created else 200, stored)
+
+    def _log(self, action: str, stored: Version, before: Version | None) -> None:
+        """For the log of accesses; what went from one patient to another concerns both."""
+        former = before.patient if before else None
+        for patient in dict.fromkeys((stored.patient, former)):
+            if patient is not None or stored.patient == former:
+                item = Item(action, stored.type, stored.id, stored.version, patient or "")
+                self.items.append(item)
 
     def _content(
         self, tree: dict[str, Any], id_: str, version: int, updated: int, values: Values | None = None

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from fhir_server import alerts, posted_parameters, preconditions
+from fhir_server.audit.event import Item
 from fhir_server.changes import Change, Outcome
 from fhir_server.conformance import enforce
 from fhir_server.drafts import drafts_of, look_ahead
@@ -78,6 +79,7 @@ async def _commit(
     service: Service, changes: Sequence[Change], base: str, then: Callable[[Transaction], None] | None
 ) -> list[Outcome]:
     _check_parameters(changes)
+    _protect_log(service, changes)
     await enforce(service, changes)
     posted: Posted = service.knows.get("posted", NONE)
     now = service.clock()
@@ -97,11 +99,29 @@ async def _commit(
         posted_parameters.follow_up(tx, unit.written, unit.put)
         if then:
             then(tx)
+        if service.trail:
+            service.trail.wrote(tx, unit.items or _found(outcomes), outcomes)
         return outcomes, learned, current
 
     outcomes, learned, service.knows["posted"] = await service.whole.transact(work)
     service.rules.keep(learned)
+    if service.trail:
+        service.trail.committed()
     return outcomes
+
+
+def _found(outcomes: Sequence[Outcome]) -> list[Item]:
+    """What changes came upon that changed nothing."""
+    versions = [outcome.version for outcome in outcomes if outcome.version]
+    return [Item("R", one.type, one.id, one.version, one.patient or "") for one in versions]
+
+
+def _protect_log(service: Service, changes: Sequence[Change]) -> None:
+    """FhirError("method-not-allowed") for a change of the log of accesses: the server alone writes it."""
+    for change in changes if service.journal else ():
+        if change.type == "AuditEvent":
+            text = "AuditEvents are made by the server for each access; nobody adds, changes or deletes any"
+            raise inside(FhirError("method-not-allowed", text), change.where)
 
 
 def _check_parameters(changes: Sequence[Change]) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 from profiles.definitions import Binding, Definitions
 from profiles.differential import HL7, Node, Profile, code, value_of
 from profiles.discriminators import Discriminators, Test
+from profiles.emit import constant, fill, module, placed, test
 from profiles.invariants import Rule
-from profiles.parts import constant, fill, module, placed, test
 from profiles.primitives import PRIMITIVES
 
 # Facets of the value `o` itself.

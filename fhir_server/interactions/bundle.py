@@ -12,7 +12,7 @@ import msgspec
 
 from fhir_server import log
 from fhir_server.errors import FhirError, Issue, inside, operation_outcome
-from fhir_server.exchange import Request, Response, Service
+from fhir_server.exchange import Request, Response, Service, traced
 from fhir_server.instants import http_date
 from fhir_server.interactions import create, delete, patch, update
 from fhir_server.interactions.entries import full_url, location, response_of, status_line
@@ -90,6 +90,8 @@ async def bundle(service: Service, request: Request) -> Response:
         raise FhirError("invalid", "The base takes a batch or a transaction", expression="Bundle.type")
     if not isinstance(entries, list):
         raise FhirError("malformed", "Bundle.entry must be an array", expression="Bundle.entry")
+    if service.trail:
+        service.trail.is_bundle(kind)
     answers = await (_batch if kind == "batch" else _transaction)(service, request, entries)
     body: dict[str, Any] = {"resourceType": "Bundle", "type": f"{kind}-response"}
     if answers:
@@ -320,8 +322,18 @@ def _read_as(method: str) -> str:
 
 
 async def _run(service: Service, entry: Entry) -> dict[str, Any]:
-    _, interaction = ROUTES[entry.place.template][_read_as(entry.request.method)]
-    return _answered(entry, await interaction(service, entry.request))
+    name, interaction = ROUTES[entry.place.template][_read_as(entry.request.method)]
+    if service.trail is None:
+        return _answered(entry, await interaction(service, entry.request))
+    request, part = entry.request, service.trail.part()
+    part.asked(name, request.method, entry.place.path, request.type, request.id, request.query)
+    try:
+        response = await interaction(traced(service, part), request)
+    except FhirError as error:
+        await part.end(error.status)
+        raise
+    await part.end(response.status, response.version)
+    return _answered(entry, response)
 
 
 def _answered(entry: Entry, response: Response) -> dict[str, Any]:

@@ -25,6 +25,8 @@ _OF_A_RESOURCE = (
 )  # fmt: skip
 
 
+_WRITING = frozenset({"update", "patch", "delete", "create"})
+_WRITES = ("updateCreate", "conditionalCreate", "conditionalUpdate", "conditionalDelete")
 _MODES = ("full", "normative", "terminology")
 _DEFINITIONS = "http://hl7.org/fhir/"
 
@@ -44,6 +46,8 @@ async def capabilities(service: Service, request: Request) -> Response:
         return await terminology_capabilities(service, request)
     # The first time, every search parameter is compiled.
     resources = await asyncio.to_thread(_resources, service.policy)
+    if service.journal:
+        resources = list(map(_as_logged, resources))
     posted = (await _posted(service)).ready
     if posted:
         resources = [_with_posted(resource, posted.get(resource["type"], {})) for resource in resources]
@@ -65,6 +69,16 @@ async def _posted(service: Service) -> Posted:
 @cache
 def _resources(policy: Policy) -> list[dict[str, Any]]:
     return [_resource(type_, policy) for type_ in load().resource_types]
+
+
+def _as_logged(resource: dict[str, Any]) -> dict[str, Any]:
+    """What is said of a resource type where the server alone writes AuditEvents."""
+    if resource["type"] != "AuditEvent":
+        return resource
+    reading = [each for each in resource["interaction"] if each["code"] not in _WRITING]
+    return {name: value for name, value in resource.items() if not name.startswith(_WRITES)} | {
+        "interaction": reading
+    }
 
 
 def _with_posted(resource: dict[str, Any], posted: Mapping[str, parameters.Parameter]) -> dict[str, Any]:

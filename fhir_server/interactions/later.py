@@ -13,6 +13,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from email.utils import formatdate
 from functools import cache
 from pathlib import Path
@@ -90,8 +91,13 @@ async def _run(
 ) -> None:
     try:
         response = await interaction(service, request)
+        if service.trail:
+            await service.trail.end(response.status, response.version)
         answered = {"status": response.status, "body": decode_stored(response.body or b"{}")}
     except FhirError as error:
+        if service.trail:
+            with suppress(FhirError):
+                await service.trail.end(error.status)
         answered = {"status": error.status, "body": operation_outcome(error.issues)}
     except Exception as error:
         log.bug(error, interaction="respond-async")

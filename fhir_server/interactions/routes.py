@@ -121,6 +121,11 @@ class Place:
     version: str = ""
     member: str = ""
 
+    @property
+    def path(self) -> str:
+        """The template with its gaps filled."""
+        return self.template.format(type=self.type, id=self.id, version=self.version, member=self.member)
+
 
 def match(path: str) -> Place:
     """The place of a path relative to the base; FhirError("unknown-type") where there is none."""

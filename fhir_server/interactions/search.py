@@ -19,6 +19,8 @@ from profiles.definitions import load
 async def search(service: Service, request: Request) -> Response:
     """200 with a searchset Bundle; what was not applied is an issue in it, or 400 with strict handling."""
     search = read_search(service, request, await known(service))
+    if service.journal and any(query.type == "AuditEvent" for query in search.queries):
+        await service.journal.catch_up()  # before the snapshot that several types are searched in
     if search.explain:
         return Response(200, await explain(service.store, search))
     return Response(200, await run(service.store, search, key=service.key))
