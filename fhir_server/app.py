@@ -37,7 +37,9 @@ from fhir_server.outgoing import Outgoing
 from fhir_server.preconditions import ANY
 from fhir_server.published import publish
 from fhir_server.settings import VERSION, Settings
+from fhir_server.smart import provider_settings
 from fhir_server.smart.memory import Memory
+from fhir_server.smart.provider_settings import Provider
 from fhir_server.store.base import Store, T, Transaction
 from fhir_server.write import Change, commit
 
@@ -112,7 +114,7 @@ def create_app(
             settings.claimed_profiles,
         ),
         explains=settings.explain_searches,
-        smart=Memory.fresh(outgoing),
+        smart=Memory.fresh(outgoing, _providers(settings)),
     )
 
     made: Made | None = None
@@ -194,12 +196,17 @@ async def start(service: Service) -> None:
             raise
 
 
+def _providers(settings: Settings) -> dict[str, Provider]:
+    return provider_settings.read(Path(settings.providers)) if settings.providers else {}
+
+
 async def prepare(settings: Settings) -> None:
     """Start and stop once before any worker does: what is wrong shows here, and new tables are made once.
 
     Varde's own definitions are put in the store, for clients to read.
     """
     networks(settings.trusted_proxies.split(","))
+    Memory.fresh(None, _providers(settings))
     service = Service(open_store(settings.store), utc_now, time_ordered_id, utc_now())
     try:
         await start(service)

@@ -62,6 +62,7 @@ def serve(
     log_level: Annotated[LogLevel, _option("log_level")] = _FIELDS["log_level"].default,
     base_url: Annotated[str | None, _option("base_url")] = None,
     max_body_bytes: Annotated[int, _option("max_body_bytes", min=1024)] = _FIELDS["max_body_bytes"].default,
+    providers: Annotated[str, _option("providers")] = "",
     trusted_proxies: Annotated[str, _option("trusted_proxies")] = "",
     cors_origins: Annotated[str, _option("cors_origins")] = "",
 ) -> None:
@@ -77,6 +78,7 @@ def serve(
         log_level=log_level,
         base_url=base_url,
         max_body_bytes=max_body_bytes,
+        providers=providers,
         trusted_proxies=trusted_proxies,
         cors_origins=cors_origins,
     )

@@ -37,6 +37,11 @@ class Settings(BaseSettings):
         default=False,
         description="Let `_explain=true` show how the store carries out a search: for administrators.",
     )
+    providers: str = Field(
+        default="",
+        description="JSON file of the OpenID providers that people may sign in through, and whose access "
+        "tokens are accepted (docs/signing-in.md).",
+    )
     terminology: str = Field(
         default="varde-data/terminology",
         description="Folder of the code systems that `varde terminology import` made.",
