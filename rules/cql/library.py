@@ -46,14 +46,7 @@ class Library:
 
         `period` gives the bounds of those that have `dates`.
         """
-        return merged(retrieve for compiled in self._all() for retrieve in compiled.retrieves)
-
-    def _all(self) -> tuple[Compiled, ...]:
-        """This library and all it includes, each once."""
-        found = {self.compiled.typed: self.compiled}
-        for included in self.compiled.includes.values():
-            found |= {compiled.typed: compiled for compiled in Library(included)._all()}
-        return tuple(found.values())
+        return merged(retrieve for one in self.compiled.everything.values() for retrieve in one.retrieves)
 
     def period(
         self,
@@ -71,12 +64,11 @@ class Library:
         """
         if retrieve.dates is None:
             return None, None
-        functions = {compiled.typed: compiled.namespace for compiled in self._all()}
         state = State(self.compiled, parameters, ())
 
         def value_of(library: TypedLibrary, name: str) -> Any:
             try:
-                return functions[library][name](state)
+                return self.compiled.everything[library].namespace[name](state)
             except (EvaluationError, RecursionError):
                 return None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rules.emit.queries import Queries
 from rules.emit.retrieve import Retrieve
-from rules.emit.running import digest, register, run
+from rules.emit.running import digest, run
 from rules.emit.source import UNSET, Function, Module, readable
 from rules.language.errors import CompileError, Diagnostic
 from rules.typed.tree import TypedLibrary
@@ -34,12 +34,17 @@ class Compiled:
         return {name: self.namespace[f"define_{number}_{readable(name)}"] for number, name in names}
 
     @cached_property
-    def libraries(self) -> tuple[tuple[TypedLibrary, list[Any]], ...]:
-        """Every library that takes part and keeps results, once, with its slots while there are none."""
-        found = {self.typed: [UNSET] * self.slots} if self.slots else {}
+    def everything(self) -> Mapping[TypedLibrary, Compiled]:
+        """This library and all it includes, each once."""
+        found = {self.typed: self}
         for included in self.includes.values():
-            found |= dict(included.libraries)
-        return tuple(found.items())
+            found |= included.everything
+        return found
+
+    @cached_property
+    def libraries(self) -> tuple[tuple[TypedLibrary, list[Any]], ...]:
+        """Every library that takes part and keeps results, with its slots while there are none."""
+        return tuple((typed, [UNSET] * one.slots) for typed, one in self.everything.items() if one.slots)
 
 
 def emit(library: TypedLibrary, text: str, includes: Mapping[str, Compiled]) -> Compiled:
@@ -58,7 +63,7 @@ def emit(library: TypedLibrary, text: str, includes: Mapping[str, Compiled]) -> 
             for key, value in included.namespace.items()
             if key.startswith(("define_", "function_", "parameter_")) and name in library.includes
         }
-    run(source, lines, _registered(library, text), namespace)
+    run(source, lines, _file_name(library, text), text, namespace)
     return Compiled(library, source, namespace, slots, dict(includes), tuple(module.retrieves))
 
 
@@ -136,8 +141,6 @@ def _assembled(module: Module, functions: list[Function]) -> tuple[str, list[int
     return "".join(f"{text}\n" for text, _ in written), [line for _, line in written]
 
 
-def _registered(library: TypedLibrary, text: str) -> str:
+def _file_name(library: TypedLibrary, text: str) -> str:
     """The name under which tracebacks find the CQL."""
-    name = f"<cql {readable(library.name or '') or 'expression'} {digest(text)}>"
-    register(name, text)
-    return name
+    return f"<cql {readable(library.name or '') or 'expression'} {digest(text)}>"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import linecache
+from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
+from weakref import finalize
 
 from rules.language.errors import CompileError, Diagnostic
 
@@ -16,15 +18,32 @@ def digest(text: str) -> str:
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
-def register(name: str, text: str) -> None:
-    """Tracebacks through the file of this name show the text."""
+class _Text:
+    """In the namespace of what was compiled from a text: as long as its functions are there, it is shown."""
+
+
+_shown: Final[Counter[str]] = Counter()  # by file name: two modules may come from the same text
+
+
+def show(name: str, text: str, namespace: dict[str, Any]) -> None:
+    """Tracebacks through the file of this name show the text, until the functions there are gone."""
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    _shown[name] += 1
+    namespace["__text__"] = _Text()
+    finalize(namespace["__text__"], _hide, name)
 
 
-def run(source: str, lines: Sequence[int], name: str, namespace: dict[str, Any]) -> None:
-    """Runs the module; `lines` has for each of its lines the one that it came from.
+def _hide(name: str) -> None:
+    _shown[name] -= 1
+    if not _shown[name]:
+        del _shown[name]
+        linecache.cache.pop(name, None)
 
-    Raises CompileError where Python cannot take it.
+
+def run(source: str, lines: Sequence[int], name: str, text: str, namespace: dict[str, Any]) -> None:
+    """Runs the module, a file of this name in tracebacks, which show the text that it came from.
+
+    `lines` has for each line of the module that of the text. Raises CompileError where Python cannot take it.
     """
     try:
         tree = ast.parse(source)
@@ -36,3 +55,4 @@ def run(source: str, lines: Sequence[int], name: str, namespace: dict[str, Any])
     except (SyntaxError, RecursionError, MemoryError) as error:
         raise CompileError([Diagnostic(1, 1, "unsupported", f"nested too deeply: {error}")]) from None
     exec(code, namespace)  # noqa: S102 - the text is ours, see rules/emit/__init__.py
+    show(name, text, namespace)

@@ -135,6 +135,8 @@ def order(left: Any, right: Any) -> int | None:
 
 
 def _order_times(left: Temporal, right: Temporal) -> int | None:
+    if left.offset == right.offset and left.first == right.first and len(left.fields) == len(right.fields):
+        return (left.fields > right.fields) - (left.fields < right.fields)
     left, right = _to_seconds(left), _to_seconds(right)
     if left.first == right.first and (left.offset is None) is not (right.offset is None):
         return _order_across_zones(left, right)

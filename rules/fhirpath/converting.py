@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from rules.runtime import conversion
+from rules.runtime.conversion import converts
 from rules.runtime.temporal import Date, DateTime, Time
 from rules.runtime.values import Long, Quantity
 
@@ -65,37 +66,12 @@ def to_time(value: Any) -> Time | None:
     return value if value.__class__ is Time else conversion.to_time(value) if value.__class__ is str else None
 
 
-def converts_to_boolean(value: Any) -> bool | None:
-    return None if value is None else to_boolean(value) is not None
-
-
-def converts_to_integer(value: Any) -> bool | None:
-    return None if value is None else to_integer(value) is not None
-
-
-def converts_to_long(value: Any) -> bool | None:
-    return None if value is None else to_long(value) is not None
-
-
-def converts_to_decimal(value: Any) -> bool | None:
-    return None if value is None else to_decimal(value) is not None
-
-
-def converts_to_string(value: Any) -> bool | None:
-    return None if value is None else to_string(value) is not None
-
-
-def converts_to_quantity(value: Any, unit: str | None = None) -> bool | None:
-    return None if value is None else to_quantity(value, unit) is not None
-
-
-def converts_to_date(value: Any) -> bool | None:
-    return None if value is None else to_date(value) is not None
-
-
-def converts_to_date_time(value: Any) -> bool | None:
-    return None if value is None else to_date_time(value) is not None
-
-
-def converts_to_time(value: Any) -> bool | None:
-    return None if value is None else to_time(value) is not None
+converts_to_boolean = converts(to_boolean)
+converts_to_integer = converts(to_integer)
+converts_to_long = converts(to_long)
+converts_to_decimal = converts(to_decimal)
+converts_to_string = converts(to_string)
+converts_to_quantity = converts(to_quantity)
+converts_to_date = converts(to_date)
+converts_to_date_time = converts(to_date_time)
+converts_to_time = converts(to_time)

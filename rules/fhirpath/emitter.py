@@ -350,14 +350,17 @@ class Emitter(Paths):
     def items(self, node: n.Expression, scope: Scope) -> Value:
         """The node's System values as a list."""
         found = self.operand(node, scope)
-        if found.many:
-            return found
-        if found.type == EMPTY:
-            return Value("[]", EMPTY, null=False, many=True)
-        if not found.null:
-            return Value(f"[{found.text}]", found.type, null=False, many=True)
-        name = self.hold(found.text)
-        return Value(f"([] if {name} is None else [{name}])", found.type, null=False, many=True)
+        text = "[]" if found.type == EMPTY and not found.many else self.as_list(found)
+        return Value(text, found.type, null=False, many=True)
+
+    def as_list(self, value: Value) -> str:
+        """The value, or the values, as a list."""
+        if value.many:
+            return value.text
+        if not value.null:
+            return f"[{value.text}]"
+        name = self.hold(value.text)
+        return f"([] if {name} is None else [{name}])"
 
     # Conditions
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Final
-from weakref import finalize
 
 from rules.emit.source import Function
 from rules.fhirpath import collection_calls, operators, other_calls, value_calls
 from rules.fhirpath.elements import Element
 from rules.fhirpath.emitter import Emitter
 from rules.fhirpath.environment import NOTHING, Environment, State
-from rules.fhirpath.loading import file_name, forget, load, source_of
+from rules.fhirpath.loading import load, source_of
 from rules.fhirpath.syntax import parse
 from rules.fhirpath.types import is_abstract, is_known, is_resource
 from rules.fhirpath.writer import Item
@@ -40,7 +39,6 @@ class Expression:
         self._tree = parse(text)
         self._resource = type if is_resource(type) and not is_abstract(type) else None
         self._emitter, self._items = self._compiled("items")
-        finalize(self, forget, file_name(text))
 
     def __repr__(self) -> str:
         return f"<fhirpath {self.text!r} of {self.type}>"

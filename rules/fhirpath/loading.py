@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import linecache
 from typing import TYPE_CHECKING, Any
 
-from rules.emit.running import digest, register, run
+from rules.emit.running import digest, run
 
 if TYPE_CHECKING:
     from rules.fhirpath.writer import Writer
@@ -24,20 +23,9 @@ def source_of(writer: Writer) -> str:
     return "".join(f"{text}\n" for text, _ in _written(writer))
 
 
-def file_name(text: str) -> str:
-    """The name under which tracebacks find the expression."""
-    return f"<fhirpath {digest(text)}>"
-
-
-def forget(name: str) -> None:
-    """Expressions come and go; their text goes with them."""
-    linecache.cache.pop(name, None)
-
-
 def load(writer: Writer, text: str) -> dict[str, Any]:
     """The module's names. Raises CompileError where Python cannot take it."""
-    name = file_name(text)
-    register(name, text)
     namespace: dict[str, Any] = dict(writer.module.namespace)
-    run(source_of(writer), [line for _, line in _written(writer)], name, namespace)
+    lines = [line for _, line in _written(writer)]
+    run(source_of(writer), lines, f"<fhirpath {digest(text)}>", text, namespace)
     return namespace

@@ -61,7 +61,7 @@ def _equality(name: str, sign: str, of_values: Any, of_lists: Any) -> None:
             return Value("None", types.BOOLEAN)
         e.needs_context = True
         if left.many or right.many:
-            return Value(f"{e.bind(of_lists)}({_list(e, left)}, {_list(e, right)})", types.BOOLEAN)
+            return Value(f"{e.bind(of_lists)}({e.as_list(left)}, {e.as_list(right)})", types.BOOLEAN)
         if not _plain(left, right):
             return Value(f"{e.bind(of_values)}({left.text}, {right.text})", types.BOOLEAN)
         return _compared(e, left, sign, right)
@@ -73,7 +73,7 @@ def _equality(name: str, sign: str, of_values: Any, of_lists: Any) -> None:
                 return "False"
             e.needs_context = True
             function = of_lists if left.many or right.many else of_values
-            sides = [_list(e, side) if function is of_lists else side.text for side in (left, right)]
+            sides = [e.as_list(side) if function is of_lists else side.text for side in (left, right)]
             return f"{e.bind(function)}({sides[0]}, {sides[1]}) is True"
         if sign == "==" and not (left.null and right.null):
             return f"{left.text} == {right.text}"
@@ -96,15 +96,6 @@ def _compared(e: Emitter, left: Value, sign: str, right: Value) -> Value:
     return Value(f"(None if {' or '.join(missing)} else {test})", types.BOOLEAN)
 
 
-def _list(e: Emitter, value: Value) -> str:
-    if value.many:
-        return value.text
-    if not value.null:
-        return f"[{value.text}]"
-    name = e.hold(value.text)
-    return f"([] if {name} is None else [{name}])"
-
-
 _equality("Equal", "==", comparing.equal, comparing.equal_lists)
 _equality("NotEqual", "!=", comparing.unequal, comparing.unequal_lists)
 
@@ -113,7 +104,7 @@ def _equivalence(e: Emitter, node: n.Operation, scope: Scope) -> Value:
     left, right = (e.operand(operand, e.branch(scope, 2)) for operand in node.operands)
     e.needs_context = True
     if left.many or right.many:
-        text = f"{e.bind(comparing.equivalent_lists)}({_list(e, left)}, {_list(e, right)})"
+        text = f"{e.bind(comparing.equivalent_lists)}({e.as_list(left)}, {e.as_list(right)})"
     else:
         text = f"{e.bind(comparing.equivalent)}({left.text}, {right.text})"
     return Value(text, types.BOOLEAN, null=False)

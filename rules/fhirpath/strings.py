@@ -21,14 +21,11 @@ substring = common.substring
 lower = common.lower
 upper = common.upper
 to_chars = common.to_chars
-
-
-def starts_with(text: str | None, prefix: str | None) -> bool | None:
-    return None if text is None or prefix is None else text.startswith(prefix)
-
-
-def ends_with(text: str | None, suffix: str | None) -> bool | None:
-    return None if text is None or suffix is None else text.endswith(suffix)
+starts_with = common.starts_with
+ends_with = common.ends_with
+length = common.length_string
+matches = matching.matches
+matches_full = matching.matches_full
 
 
 def contains(text: str | None, part: str | None) -> bool | None:
@@ -36,27 +33,15 @@ def contains(text: str | None, part: str | None) -> bool | None:
 
 
 def index_of(text: str | None, part: str | None) -> int | None:
-    return None if text is None or part is None else text.find(part)
+    return common.position_of(part, text)
 
 
 def last_index_of(text: str | None, part: str | None) -> int | None:
-    return None if text is None or part is None else text.rfind(part)
-
-
-def length(text: str | None) -> int | None:
-    return None if text is None else len(text)
+    return common.last_position_of(part, text)
 
 
 def trim(text: str | None) -> str | None:
     return None if text is None else text.strip()
-
-
-def matches(text: str | None, pattern: str | None) -> bool | None:
-    return matching.matches(text, pattern)
-
-
-def matches_full(text: str | None, pattern: str | None) -> bool | None:
-    return matching.matches_full(text, pattern)
 
 
 def replace(text: str | None, pattern: str | None, substitution: str | None) -> str | None:

@@ -12,18 +12,9 @@ from typing import Any, Final
 from rules.runtime.errors import EvaluationError
 from rules.runtime.interval import Interval
 from rules.runtime.temporal import Date, DateTime, Time, parse_date, parse_datetime, parse_time
+from rules.runtime.units import DEFINITE
 from rules.runtime.values import Code, Concept, Quantity, Ratio
 
-_CALENDAR: Final = {
-    "ms": "millisecond",
-    "s": "second",
-    "min": "minute",
-    "h": "hour",
-    "d": "day",
-    "wk": "week",
-    "mo": "month",
-    "a": "year",
-}
 _UNIT_SYSTEMS: Final = (
     "http://unitsofmeasure.org",
     None,
@@ -235,7 +226,7 @@ def _quantity(value: Any) -> Quantity | None:
     if value.get("system") not in _UNIT_SYSTEMS:
         raise EvaluationError("the unit of a FHIR Quantity is of a system that is not UCUM")
     unit = value.get("code") or value.get("unit") or "1"
-    return Quantity(number, _CALENDAR.get(unit, unit))
+    return Quantity(number, DEFINITE.get(unit, unit))
 
 
 def quantity_ignoring_comparator(value: Any) -> Quantity | None:
@@ -243,7 +234,7 @@ def quantity_ignoring_comparator(value: Any) -> Quantity | None:
 
 
 def to_calendar_unit(unit: str | None) -> str | None:
-    return None if unit is None else _CALENDAR.get(unit, unit)
+    return None if unit is None else DEFINITE.get(unit, unit)
 
 
 def to_code(value: Any) -> Code | None:

@@ -17,16 +17,15 @@ looked at; the zones that could not be judged for want of a baseline.
 from __future__ import annotations
 
 import ast
-import linecache
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from hashlib import sha256
 from statistics import median
 from typing import Any
 
+from rules.emit.running import digest, show
 from rules.plans.zone import Zone
 
 Judgement = tuple[int, Decimal | None, Decimal | None, int, tuple[int, ...]]
@@ -95,10 +94,10 @@ def compile_shape(shape: Shape) -> Compiled:
     module = ast.Module(body=[_function(shape)], type_ignores=[])
     ast.fix_missing_locations(module)
     source = ast.unparse(module) + "\n"
-    name = f"<varde rule {shape.kind} {sha256(source.encode()).hexdigest()[:12]}>"
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    name = f"<varde rule {shape.kind} {digest(source)}>"
     namespace: dict[str, Any] = {"bisect_left": bisect_left, "median": median}
     exec(compile(ast.parse(source), name, "exec"), namespace)  # noqa: S102 - the text is ours, see above
+    show(name, source, namespace)
     return Compiled(namespace["rule"], source)
 
 

@@ -184,22 +184,23 @@ def to_concept(value: Any) -> Concept | None:
     return value if isinstance(value, Concept) else None
 
 
-def _converts(convert: Callable[[Any], Any]) -> Callable[[Any], bool | None]:
+def converts(convert: Callable[..., Any]) -> Callable[..., bool | None]:
     """Whether `convert` has a result; null for null."""
 
-    def converts(value: Any) -> bool | None:
-        return None if value is None else convert(value) is not None
+    def can(value: Any, *more: Any) -> bool | None:
+        return None if value is None else convert(value, *more) is not None
 
-    return converts
+    can.__name__ = convert.__name__.replace("to_", "converts_to_", 1)  # as emitted code shows it
+    return can
 
 
-converts_to_boolean = _converts(to_boolean)
-converts_to_integer = _converts(to_integer)
-converts_to_long = _converts(to_long)
-converts_to_decimal = _converts(to_decimal)
-converts_to_string = _converts(to_string)
-converts_to_quantity = _converts(to_quantity)
-converts_to_ratio = _converts(to_ratio)
-converts_to_date = _converts(to_date)
-converts_to_date_time = _converts(to_date_time)
-converts_to_time = _converts(to_time)
+converts_to_boolean = converts(to_boolean)
+converts_to_integer = converts(to_integer)
+converts_to_long = converts(to_long)
+converts_to_decimal = converts(to_decimal)
+converts_to_string = converts(to_string)
+converts_to_quantity = converts(to_quantity)
+converts_to_ratio = converts(to_ratio)
+converts_to_date = converts(to_date)
+converts_to_date_time = converts(to_date_time)
+converts_to_time = converts(to_time)

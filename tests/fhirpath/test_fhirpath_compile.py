@@ -1,11 +1,15 @@
 """https://hl7.org/fhirpath/N1/: expressions compiled against the R4 model and run on plain resources."""
 
+import gc
+import linecache
 import re
 from decimal import Decimal
 
 import pytest
 
 from rules import fhirpath
+from rules.emit.running import digest
+from rules.fhirpath.expression import Expression
 
 OBSERVATION = {
     "resourceType": "Observation",
@@ -252,3 +256,19 @@ def test_what_is_false_implies_anything_that_takes_several_steps():
     entry = [{"resource": {"resourceType": "Patient"}}]
     assert rule.holds({"resourceType": "Bundle", "type": "collection", "entry": entry}) is True
     assert rule.holds({"resourceType": "Bundle", "type": "message", "entry": entry}) is False
+
+
+def test_a_text_is_shown_in_tracebacks_for_as_long_as_somebody_uses_it():
+    text = "Patient.name.where(use = 'not used elsewhere').family"
+
+    def names():
+        return [name for name in linecache.cache if digest(text) in name]
+
+    one, other = Expression(text, "Patient", False, False), Expression(text, "Patient", False, False)
+    assert len(names()) == 1
+    del one
+    gc.collect()
+    assert linecache.getline(names()[0], 1) == text
+    del other
+    gc.collect()
+    assert names() == []
