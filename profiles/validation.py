@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from profiles import bundles, codings, extensions, questionnaires, structure_definitions
+from profiles import (
+    bundles,
+    code_systems,
+    codings,
+    concept_maps,
+    extensions,
+    questionnaires,
+    structure_definitions,
+    value_sets,
+)
 from profiles.conformance import Check, bound_by, conform
 from profiles.context import Context
 from profiles.findings import Findings
@@ -53,8 +62,11 @@ def look_closer(value: Mapping[str, Any], at: Place, out: Problems) -> None:
 # What a resource of a type is held to beyond its definition.
 _CLOSER: dict[str, Check] = {
     "Bundle": bundles.check,
+    "CodeSystem": code_systems.check,
+    "ConceptMap": concept_maps.check,
     "QuestionnaireResponse": questionnaires.check,
     "StructureDefinition": structure_definitions.check,
+    "ValueSet": value_sets.check,
 }
 
 
