@@ -397,11 +397,11 @@ def narrow(parameter: SearchParameter, bases: set[str]) -> SearchParameter:
     """The parameter with only those alternatives of its expression that start at one of these types."""
     if parameter.expression is None or len(parameter.base) == 1:
         return parameter
-    alternatives = [part for part in _alternatives(parameter.expression) if _start(part) in bases]
-    return replace(parameter, expression=" | ".join(alternatives))
+    own = [part for part in alternatives(parameter.expression) if start(part) in bases]
+    return replace(parameter, expression=" | ".join(own))
 
 
-def _alternatives(expression: str) -> list[str]:
+def alternatives(expression: str) -> list[str]:
     """The operands of the `|` that stand outside all parentheses."""
     parts, depth = [""], 0
     for char in expression:
@@ -413,6 +413,6 @@ def _alternatives(expression: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def _start(expression: str) -> str:
+def start(expression: str) -> str:
     """The first name of a path: Patient in `(Patient.deceased as dateTime)`."""
     return expression.lstrip("( ").partition(".")[0].strip()

@@ -14,7 +14,10 @@ from profiles import (
     codings,
     concept_maps,
     extensions,
+    measure_reports,
+    operations,
     questionnaires,
+    search_parameters,
     structure_definitions,
     value_sets,
 )
@@ -62,9 +65,13 @@ def look_closer(value: Mapping[str, Any], at: Place, out: Problems) -> None:
 # What a resource of a type is held to beyond its definition.
 _CLOSER: dict[str, Check] = {
     "Bundle": bundles.check,
+    "CapabilityStatement": search_parameters.check_capabilities,
     "CodeSystem": code_systems.check,
     "ConceptMap": concept_maps.check,
+    "MeasureReport": measure_reports.check,
+    "OperationDefinition": operations.check,
     "QuestionnaireResponse": questionnaires.check,
+    "SearchParameter": search_parameters.check,
     "StructureDefinition": structure_definitions.check,
     "ValueSet": value_sets.check,
 }
