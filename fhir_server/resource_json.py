@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from fhir_server.errors import FhirError
+from fhir_server.broken_json import faults
+from fhir_server.errors import FhirError, Issue
 
 # An element costs two levels (its list, its object): this is 60 nested elements, and well inside the
 # recursion of everything that later walks the resource.
@@ -77,7 +78,7 @@ def _decode(body: bytes) -> Any:
     except (InvalidOperation, msgspec.ValidationError):
         raise FhirError("malformed", "The JSON has a number out of range") from None
     except msgspec.DecodeError as error:
-        raise FhirError("malformed", _where(str(error), body)) from None
+        raise FhirError("malformed", issues=_issues(str(error), body)) from None
     if type(tree) is not dict and type(tree) is not list:
         return tree
     if not _keys_are(_count_keys(tree, MAX_DEPTH), body):
@@ -162,6 +163,13 @@ def _keys_are(expected: int, body: bytes) -> bool:
     if not spaced and body.count(b'":') == expected:
         return True
     return sum(map(bool, _STRING.findall(body))) == expected
+
+
+def _issues(message: str, body: bytes) -> list[Issue]:
+    """Where the decoder stopped, and what can be told of the elements that have to be mended."""
+    first = Issue("error", "structure", _where(message, body))
+    others = [Issue("error", "invalid", f"{f.said}, line {f.line}", f.expression) for f in faults(body)]
+    return [first, *others]
 
 
 def _where(message: str, body: bytes) -> str:

@@ -20,11 +20,11 @@ EXCEPTIONS = json.loads(Path(__file__).with_name("validator_exceptions.json").re
 
 
 def places(case, part):
-    """Where errors are found; None for a file that is no JSON."""
+    """Where errors are found, in a file that is no JSON too."""
     try:
         return [p.expression for p in judge(case, part) if p.severity == "error"]
-    except FhirError:
-        return [None]
+    except FhirError as error:
+        return [issue.expression for issue in error.issues]
 
 
 def agrees(case):
