@@ -23,9 +23,9 @@ from fhir_server.store.base import Excerpt, Store, Version
 from profiles.conformance import Profiles, conform, constrains
 from profiles.context import Context
 from profiles.definitions import built_in, load
-from profiles.differential import ProfileError, UnknownBaseError
 from profiles.findings import Findings
 from profiles.problems import Problem, TooMany
+from profiles.tree import ProfileError, UnknownBaseError
 from terminology.canonical import is_unit
 from terminology.code_system import CodeSystem
 from terminology.findings import TerminologyError

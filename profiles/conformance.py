@@ -13,12 +13,13 @@ from typing import Any
 
 from profiles.context import is_member
 from profiles.definitions import Binding, Definitions, load
-from profiles.differential import HL7, Profile, ProfileError, read_profile
+from profiles.differential import read_profile
 from profiles.discriminators import Reached, reach
-from profiles.facets import EmittedProfile, emit_profile
+from profiles.emit_profile import EmittedProfile, emit_profile
 from profiles.invariants import invariant
 from profiles.problems import Place, Problems, inside
 from profiles.structure import chosen, target
+from profiles.tree import HL7, Profile, ProfileError
 from terminology import ucum
 
 Check = Callable[[Any, Place, Problems], None]
@@ -258,16 +259,42 @@ def _moment(text: str) -> datetime | None:
 
 
 def bound_by(value: Any, binding: Binding, at: Place, out: Problems) -> None:
-    """https://hl7.org/fhir/R4/terminologies.html#strength"""
-    if binding.strength != "required" and type(value) is dict and value.keys().isdisjoint(("coding", "code")):
+    """https://hl7.org/fhir/R4/terminologies.html#strength, and the widest value set that a code may be of:
+    https://hl7.org/fhir/R4/extension-elementdefinition-maxvalueset.html
+    """
+    member = out.context.member
+    is_text = type(value) is dict and value.keys().isdisjoint(("coding", "code"))
+    if binding.widest and not is_text and is_member(value, binding.widest, member) is False:
+        url = binding.widest.partition("|")[0]
+        out.add("code-invalid", f"{at[2]} must be from the value set {url}, the widest of its binding", at)
+        return
+    if binding.strength == "example":
+        return
+    if binding.strength != "required" and is_text:
         return  # a text of one's own, which only a required binding does not allow
-    inside_ = is_member(value, binding.value_set, out.context.member)
+    inside_ = is_member(value, binding.value_set, member)
     if inside_ is None or inside_:
         return
     url = binding.value_set.partition("|")[0]
     severity = {"required": "error", "extensible": "warning"}.get(binding.strength, "information")
     what = "must be" if binding.strength == "required" else "should be"
     out.add("code-invalid", f"{at[2]} {what} from the value set {url} ({binding.strength})", at, severity)
+
+
+def beside(value: Mapping[str, Any], name: str) -> list[tuple[int, Any]]:
+    """What stands beside each primitive of a list (`_given`), by its place; None where nothing does."""
+    values, extras = value.get(name), value.get("_" + name)
+    values, extras = (each if type(each) is list else [] for each in (values, extras))
+    length = max(len(values), len(extras))
+    return list(enumerate([*extras, *[None] * (length - len(extras))]))
+
+
+def beside_choice(value: Mapping[str, Any], choices: Mapping[str, tuple[str, str]]) -> tuple[Any, str | None]:
+    """What stands beside the primitive that a choice is, and what a path calls it; None for no choice."""
+    for name, (_, label) in choices.items():
+        if name in value or "_" + name in value:
+            return value.get("_" + name), label
+    return None, None
 
 
 def any_equal(found: list[Reached], wanted: Any) -> bool:
@@ -324,6 +351,8 @@ _TYPES = load().types
 _NAMES: dict[str, Any] = {
     "fits": fits,
     "bound_by": bound_by,
+    "beside": beside,
+    "beside_choice": beside_choice,
     "beyond": beyond,
     "target": target,
     "follow": follow,

@@ -10,10 +10,36 @@ from typing import Any
 
 _HL7 = "http://hl7.org/fhir/StructureDefinition/"
 
+
+def _like(profile: str, element: str) -> dict[str, Any]:
+    """The type of an element that is like one of another profile."""
+    extension = {"url": _HL7 + "elementdefinition-profile-element", "valueString": element}
+    return {
+        "code": "BackboneElement",
+        "profile": [_HL7 + profile],
+        "_profile": [{"extension": [extension]}],
+    }
+
+
 # canonical -> element id -> the facts to put in place of the published ones
 ELEMENTS: dict[str, dict[str, dict[str, Any]]] = {
     # Forbids the extensions of `revision`, and then asks for three of them.
     _HL7 + "codesystem-history": {"Extension.extension:revision.extension": {"max": "*"}},
+    # The profile whose sections it takes is published under another name.
+    _HL7 + "example-composition": {
+        f"Composition.section:{name}": {
+            "type": [_like("example-section-library", f"Composition.section:{name}")]
+        }
+        for name in ("procedure", "medications", "plan")
+    },
+    # Gives its one slice of conditions a name and says of no condition whether it is in it: all are meant.
+    _HL7 + "familymemberhistory-genetic": {
+        f"FamilyMemberHistory.condition:Condition{child}": {
+            "id": f"FamilyMemberHistory.condition{child}",
+            "sliceName": "",
+        }
+        for child in ("", ".code", ".outcome", ".onset[x]", ".note")
+    },
 }
 
 # key of an invariant -> the expression to evaluate in place of the published one
@@ -45,6 +71,15 @@ CONTEXTS: dict[str, tuple[str, ...]] = {
     _HL7 + "regex": ("ElementDefinition.type",),
 }
 
+# what an extension asks of where it stands -> the expression in place of the published one
+CONTEXT_INVARIANTS: dict[str, str] = {
+    # valueInteger is what JSON calls it, and no FHIRPath.
+    f"type!='display' and ({said}=true or %extension.valueInteger={number})": (
+        f"type!='display' and ({said}=true or %extension.value={number})"
+    )
+    for said, number in (("repeats", 1), ("required", 0))
+}
+
 
 def mended(definition: dict[str, Any]) -> dict[str, Any]:
     """A published StructureDefinition without its known defects."""
@@ -52,6 +87,9 @@ def mended(definition: dict[str, Any]) -> dict[str, Any]:
     if url in CONTEXTS:
         more = [{"type": "element", "expression": place} for place in CONTEXTS[url]]
         definition = {**definition, "context": [*definition.get("context", ()), *more]}
+    if "contextInvariant" in definition:
+        published = definition["contextInvariant"]
+        definition = {**definition, "contextInvariant": [CONTEXT_INVARIANTS.get(e, e) for e in published]}
     if url.startswith(_HL7) and "differential" in definition:
         elements = [_with_mended_rules(e) for e in definition["differential"]["element"]]
         definition = {**definition, "differential": {"element": elements}}

@@ -7,100 +7,27 @@ asks is judged by the type's own check, so the tree holds only the elements that
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from profiles.definitions import Definitions, Element
+from profiles.tree import (
+    HL7,
+    Node,
+    Profile,
+    ProfileError,
+    Resource,
+    UnknownBaseError,
+    code,
+    value_of,
+    widest_of,
+)
 
-Resource = dict[str, Any]
 Resolve = Callable[[str], Resource | None]  # canonical -> StructureDefinition
-HL7 = "http://hl7.org/fhir/StructureDefinition/"
 DEEPEST_CHAIN = 50
 MOST_ELEMENTS = 5_000
 DEEPEST_PATH = 60  # elements, and slices of slices
 _STRENGTHS = ("example", "preferred", "extensible", "required")
-_SYSTEM = "http://hl7.org/fhirpath/System."
-
-
-class ProfileError(Exception):
-    """A StructureDefinition that makes no sense: `problems` are (what is wrong, the element's id)."""
-
-    def __init__(self, problems: list[tuple[str, str]]) -> None:
-        self.problems = problems
-        super().__init__("; ".join(f"{where}: {said}" if where else said for said, where in problems))
-
-
-class UnknownBaseError(ProfileError):
-    """A profile of a profile that is not known."""
-
-
-@dataclass(slots=True)
-class Node:
-    """An element that a differential constrains, or a slice of one.
-
-    `element` is its base definition (None at the root), `facts` what the differentials say of it together,
-    in ElementDefinition's own words. `children` go by the element's name without [x].
-    """
-
-    id: str
-    name: str
-    element: Element | None
-    facts: Resource = field(default_factory=dict)
-    children: dict[str, Node] = field(default_factory=dict)
-    slices: dict[str, Node] = field(default_factory=dict)
-    sliced: Node | None = None
-
-    @property
-    def types(self) -> list[Resource]:
-        """The types it may have, as ElementDefinition.type; those of the base where no profile says."""
-        given: list[Resource] | None = self.facts.get("type")
-        if given is not None:
-            return given
-        if self.sliced is not None:
-            return self.sliced.types
-        types = self.element.types if self.element else ()
-        return [{"code": t.code, "targetProfile": [HL7 + name for name in t.targets]} for t in types]
-
-    @property
-    def codes(self) -> list[str]:
-        return [code(type_) for type_ in self.types]
-
-    @property
-    def repeats(self) -> bool:
-        """Whether it is an array in JSON."""
-        return self.element is not None and self.element.max is None
-
-    def walk(self) -> Iterator[Node]:
-        yield self
-        for child in (*self.children.values(), *self.slices.values()):
-            yield from child.walk()
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What a StructureDefinition says; `lineage` is its own canonical and those that it derives from."""
-
-    url: str
-    version: str | None
-    type: str
-    lineage: tuple[str, ...]
-    root: Node
-    definition: Resource
-
-
-def code(type_: Mapping[str, Any]) -> str:
-    """The name of a type: what R4 writes as a System type is the FHIR type of the same name."""
-    name: str = type_.get("code", "")
-    return name.removeprefix(_SYSTEM).lower() if name.startswith(_SYSTEM) else name.removeprefix(HL7)
-
-
-def value_of(facts: Mapping[str, Any], kind: str) -> Any:
-    """The fixed[x], pattern[x], minValue[x] or maxValue[x] of an element; None if it has none."""
-    for name, value in facts.items():
-        if name.startswith(kind) and name[len(kind) :][:1].isupper():
-            return value
-    return None
 
 
 def read_profile(definition: Resource, resolve: Resolve, definitions: Definitions) -> Profile:
@@ -303,6 +230,8 @@ class _Merge:
         if node.element is None:
             return ""
         allowed = node.codes
+        if elsewhere := list(_elsewhere(value)):
+            node.facts["elsewhere"] = elsewhere
         for type_ in value:
             name = code(type_)
             if name not in allowed and not self.is_kind(name, allowed) and not self.is_backbone(node, name):
@@ -341,8 +270,10 @@ class _Merge:
             return "The strength of the binding is none of required, extensible, preferred, example"
         if known in _STRENGTHS and _STRENGTHS.index(strength) < _STRENGTHS.index(known):
             return f"The binding is {strength}, and {known} in the base"
-        if value.get("valueSet") or strength == "required":
-            node.facts["binding"] = value
+        if value.get("valueSet") or strength == "required" or widest_of(value):
+            before = node.facts.get("binding", {})
+            kept = {"extension": before["extension"]} if widest_of(before) and not widest_of(value) else {}
+            node.facts["binding"] = {**kept, **value}
         return ""
 
     def constraint(self, node: Node, value: list[Resource]) -> str:
@@ -377,6 +308,19 @@ class _Merge:
         lowest, highest = node.facts.get("min", 0), node.facts.get("max", limit)
         if highest is not None and lowest > highest:
             self.problems.append((f"min {lowest} is more than max {highest}", node.id))
+
+
+def _elsewhere(types: list[Resource]) -> Iterator[tuple[str, str]]:
+    """(profile, id of an element in it) that a backbone element is asked to be like.
+
+    https://hl7.org/fhir/R4/extension-elementdefinition-profile-element.html
+    """
+    for type_ in types:
+        urls, beside = type_.get("profile", []), type_.get("_profile", [])
+        for url, more in zip(urls, beside, strict=False):
+            for extension in (more or {}).get("extension", ()):
+                if extension.get("url") == HL7 + "elementdefinition-profile-element":
+                    yield url, str(extension.get("valueString"))
 
 
 def _same(of_id: str, of_path: str) -> bool:

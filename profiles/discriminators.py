@@ -13,8 +13,8 @@ from typing import Any
 
 from profiles.context import Context
 from profiles.definitions import Definitions
-from profiles.differential import Node, Profile, ProfileError, code, value_of
 from profiles.problems import Place, Problems, inside
+from profiles.tree import Node, Profile, ProfileError, code, value_of
 
 Step = tuple[str, str]  # (name | extension | resolve | ofType, its argument)
 _STEP = re.compile(
@@ -142,6 +142,13 @@ class Discriminators:
             for url in type_.get("profile", ()):
                 if found := self.profile(url):
                     yield found.root
+        yield from self.elsewhere(node)
+
+    def elsewhere(self, node: Node) -> Iterator[Node]:
+        """The elements of other profiles that a backbone element is asked to be like."""
+        for url, id_ in node.facts.get("elsewhere", ()):
+            found = self.profile(url)
+            yield from (other for other in (found.root.walk() if found else ()) if other.id == id_)
 
     def wanted(self, kind: str, way: tuple[Step, ...], nodes: list[Node]) -> Test | None:
         if kind == "exists":

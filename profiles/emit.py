@@ -10,35 +10,13 @@ import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
+from profiles.assembly import constant, fill, module, placed, test
 from profiles.definitions import Binding, Definitions, Element, Invariant, TypeDef, TypeRef
 from profiles.invariants import GUARDS, HELD, Rule
 from profiles.primitives import PRIMITIVES
-
-Node = TypeVar("Node", bound=Any)
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A property of a choice element: valueQuantity is (bit of value, "value", "Quantity")."""
-
-    bit: int
-    element: str
-    type: TypeRef
-    label: str  # value.ofType(Quantity), as FHIRPath names it
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What an object of a type may hold, for the parts of a check that are not compiled."""
-
-    name: str
-    plain: frozenset[str]  # properties that the compiled code reads itself
-    choices: Mapping[str, Choice]
-    primitives: Mapping[str, tuple[str, bool]]  # _property -> (what a path calls it, whether it repeats)
-    groups: Mapping[str, tuple[str, ...]]  # choice element -> its properties
-    required: int  # bits of the choice elements that must be there
+from profiles.shapes import shape_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,82 +345,7 @@ def _letters(key: str) -> str:
     return key.replace("-", "_")
 
 
-def shape_of(definition: TypeDef) -> Shape:
-    """The shape of a complex type, resource type or backbone element."""
-    elements = definition.elements.values()
-    plain = {element.name for element in elements if not element.choice}
-    if definition.kind == "resource":
-        plain.add("resourceType")
-    groups = [element for element in elements if element.choice]
-    choices = {
-        name: Choice(1 << place, element.name, type_, f"{element.name}.ofType({type_.code})")
-        for place, element in enumerate(groups)
-        for name, type_ in element.properties.items()
-    }
-    primitives = {
-        "_" + element.name: (element.name, element.max is None)
-        for element in elements
-        if not element.choice and element.types[0].code in PRIMITIVES
-    }
-    primitives |= {
-        "_" + name: (choice.label, False)
-        for name, choice in choices.items()
-        if choice.type.code in PRIMITIVES
-    }
-    return Shape(
-        name=definition.name,
-        plain=frozenset(plain),
-        choices=choices,
-        primitives=primitives,
-        groups={element.name: tuple(element.properties) for element in groups},
-        required=sum(1 << place for place, element in enumerate(groups) if element.min),
-    )
-
-
-_parsed = cache(ast.parse)
-
-
-def fill(part: str, **parts: str | ast.expr) -> list[ast.stmt]:
-    """The statements of a part, its capitalised names replaced by other names or by expressions."""
-    statements: list[ast.stmt] = _filled(_parsed(part).body, parts)
-    return statements
-
-
-def test(text: str, **parts: str | ast.expr) -> ast.expr:
-    """A test over `v` as an expression."""
-    expression: ast.expr = _filled(_parsed(text, mode="eval").body, parts)
-    return expression
-
-
 @cache
 def primitive_test(type_: str) -> ast.expr:
     """Shared by all elements of the type: trees are never changed once they are made."""
     return test(PRIMITIVES[type_].test)
-
-
-def _filled(node: Any, parts: Mapping[str, str | ast.expr]) -> Any:
-    """A copy of a tree, a list of trees or a field of a tree, with the replacements made."""
-    if isinstance(node, list):
-        return [_filled(item, parts) for item in node]
-    if isinstance(node, str):
-        part = parts.get(node)
-        return part if isinstance(part, str) else node
-    if not isinstance(node, ast.AST) or not node._fields:
-        return node
-    if isinstance(node, ast.Name) and isinstance(part := parts.get(node.id), ast.expr):
-        return part
-    return placed(type(node)(**{field: _filled(getattr(node, field), parts) for field in node._fields}))
-
-
-def placed(node: Node) -> Node:
-    """compile() wants a line of every node; there is no source whose lines would mean anything."""
-    node.lineno, node.col_offset = 1, 0
-    return node
-
-
-def constant(value: Any) -> ast.expr:
-    return placed(ast.Constant(value))
-
-
-def module(statements: list[ast.stmt]) -> ast.Module:
-    return ast.Module(statements, [])

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from profiles.definitions import Definitions, Element
-from profiles.differential import HL7, Node, Profile
+from profiles.tree import HL7, Node, Profile
 
 _DEEPEST = 60  # levels of elements
 
@@ -84,7 +84,7 @@ def _base(element: Element) -> dict[str, Any]:
 
 def _own(node: Node) -> dict[str, Any]:
     """What the profiles say, in the words of ElementDefinition."""
-    facts = {name: value for name, value in node.facts.items() if name != "patterns"}
+    facts = {name: value for name, value in node.facts.items() if name not in ("patterns", "elsewhere")}
     if "max" in facts:
         facts["max"] = "*" if facts["max"] is None else str(facts["max"])
     if "constraint" in facts:

@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from profiles.definitions import load
-from profiles.emit import Choice, Emitted, Shape, emit, emit_primitive, explain
+from profiles.emit import Emitted, emit, emit_primitive, explain
 from profiles.invariants import all_used, in_order, invariant
 from profiles.primitives import NAMES, PRIMITIVES
 from profiles.problems import Place, Problem, Problems, TooMany, inside
+from profiles.shapes import Choice, Shape
 
 __all__ = ["Problem", "source", "validate"]
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from profiles.conformance import Profiles, constrains
-from profiles.differential import ProfileError, UnknownBaseError
 from profiles.problems import Place, Problems, inside
 from profiles.structure import validate
+from profiles.tree import ProfileError, UnknownBaseError
 
 Definition = Mapping[str, Any]
 

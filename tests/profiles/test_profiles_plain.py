@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from profiles.conformance import Profiles, conform
 from profiles.context import Context
-from profiles.differential import ProfileError
 from profiles.findings import Findings
+from profiles.tree import ProfileError
 from tests.profiles.plain_profiles import keeps
 from tests.profiles.test_profiles import URL, definition
 

@@ -82,7 +82,7 @@ BROKEN: dict[str, tuple[str, dict[str, Any], tuple[str, str]]] = {
     "a weight is somebody's": ("dho-body-weight", {"subject": ...}, ("required", "Observation.subject")),
     "a weight names its unit": ("dho-body-weight", {"valueQuantity": {**WEIGHT_IN, "code": "kg"}}, ("required", "Observation.value.ofType(Quantity).unit")),
     "a respiratory rate is a vital sign": ("dho-respiratory-rate", {"category.0.coding.0.code": "exam"}, ("structure", "Observation")),
-    "a blood pressure has both its parts": ("dho-blood-pressure", {"component.1.code.coding": [{"system": SNOMED, "code": "1"}]}, ("structure", "Observation")),
+    "a blood pressure has both its parts": ("dho-blood-pressure", {"component.1.code.coding": [{"system": SNOMED, "code": "74400008"}]}, ("structure", "Observation")),
     "a glucose in mg/dL is another quantity": (
         "dho-glucose", {"valueQuantity": {"value": 115, "unit": "mg/dL", "system": UCUM, "code": "mg/dL"}}, ("value", "Observation.value.ofType(Quantity).code"),
     ),
@@ -123,7 +123,7 @@ BROKEN: dict[str, tuple[str, dict[str, Any], tuple[str, str]]] = {
     "a part of a threshold is a known one": ("dho-goal", {"target.1.extension.0.extension.0.url": "colour"}, ("structure", "Goal.target[1].extension[0].extension[0]")),
     "an active alert says why": ("dho-alert", {"extension.2": ..., "extension.3": ...}, ("dho-alert-1", "Flag")),
     "each reading of an alert is explained": ("dho-alert", {"extension.2": ...}, ("dho-alert-2", "Flag")),
-    "a red alert is of high priority": ("dho-alert", {"extension.0.valueCodeableConcept.coding.0.code": "PM"}, ("dho-alert-3", "Flag")),
+    "a red alert is of high priority": ("dho-alert", {"extension.0.valueCodeableConcept.coding.0.code": "PM", "extension.0.valueCodeableConcept.coding.0.display": ...}, ("dho-alert-3", "Flag")),
     "an alert names its rule": ("dho-alert", {"identifier.0.system": "https://varde.example/rule"}, ("structure", "Flag")),
     "an alert says what it is about": ("dho-alert", {"category.0.coding.0.system": "https://varde.example/kinds"}, ("structure", "Flag")),
     "an alert is raised by an engine": ("dho-alert", {"author.reference": "Practitioner/1"}, ("structure", "Flag.author")),
