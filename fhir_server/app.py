@@ -29,7 +29,7 @@ from fhir_server.audit.made import Made, current
 from fhir_server.audit.upkeep import kept_up
 from fhir_server.errors import FhirError, Issue, operation_outcome
 from fhir_server.exchange import Policy, Service
-from fhir_server.http import Fhir
+from fhir_server.http import Fhir, Grants
 from fhir_server.imported import Imported
 from fhir_server.instants import http_date
 from fhir_server.origin import BASE, Origin, networks
@@ -94,10 +94,12 @@ def create_app(
     clock: Callable[[], datetime] | None = None,
     new_id: Callable[[], str] | None = None,
     outgoing: Outgoing | None = None,
+    grants: Grants | None = None,
 ) -> Varde:
     """The server; a store that is passed in is opened and closed with it all the same.
 
-    `outgoing` is how it reaches other servers (the keys of clients, OpenID providers).
+    `outgoing` is how it reaches other servers (the keys of clients, OpenID providers); `grants` stands in for
+    the authorization server: what a request is allowed, by its Authorization.
     """
     clock = clock or utc_now
     vocabulary.use_imported(Imported(Path(settings.terminology)))
@@ -135,7 +137,7 @@ def create_app(
 
     app = Varde(title="Varde", version=VERSION, openapi_url=None, lifespan=lifespan)
     origin = Origin(settings.base_url, networks(settings.trusted_proxies.split(",")))
-    app.fhir = _shared(Fhir(service, origin, settings.max_body_bytes), settings.cors_origins)
+    app.fhir = _shared(Fhir(service, origin, settings.max_body_bytes, grants), settings.cors_origins)
     app.add_exception_handler(HTTPException, _outside)
     _add_operations(app, service.store)
     return app

@@ -76,6 +76,10 @@ class _Find:
     def __init__(self, store: Store, loop: asyncio.AbstractEventLoop) -> None:
         self._store, self._loop = store, loop
 
+    def of(self, store: Store) -> _Find:
+        """The same of another store."""
+        return _Find(store, self._loop)
+
     def search(self, query: Query) -> Sequence[Version]:
         found = asyncio.run_coroutine_threadsafe(self._store.search(query), self._loop).result()
         return found.versions
@@ -104,11 +108,15 @@ class Knowledge:
         self._systems: dict[str, CodeSystem | None] = {}
         self._artifacts: dict[tuple[str, str], dict[str, Any] | None] = {}
 
-    def context(self, resource: Any, base: str = "") -> Context:
-        """To judge a resource with; `base` is the server's URL as the client knows it. Use it in a thread."""
+    def context(self, resource: Any, base: str = "", seen: Store | None = None) -> Context:
+        """To judge a resource with; `base` is the server's URL as the client knows it. Use it in a thread.
+
+        References lead to what the requester may see: `seen`, by default everything.
+        """
+        find = self._find if seen is None else self._find.of(seen)
 
         def resolve(reference: str) -> Any:
-            return self.resolve(reference.removeprefix(f"{base}/") if base else reference)
+            return _resolved(find, reference.removeprefix(f"{base}/") if base else reference)
 
         return Context(
             resource,
@@ -169,13 +177,14 @@ class Knowledge:
             return None
         return concepts.find(code) is not None
 
-    def resolve(self, reference: str) -> Any:
-        type_, _, rest = reference.partition("/")
-        id_ = rest.partition("/")[0]
-        if type_ not in _TYPES or not id_:
-            return None
-        version = self._find.read(type_, id_)
-        return decode_stored(version.body) if version and version.body else None
+
+def _resolved(find: _Find, reference: str) -> Any:
+    type_, _, rest = reference.partition("/")
+    id_ = rest.partition("/")[0]
+    if type_ not in _TYPES or not id_:
+        return None
+    version = find.read(type_, id_)
+    return decode_stored(version.body) if version and version.body else None
 
 
 _TYPES = frozenset(load().resource_types)
@@ -207,7 +216,7 @@ async def enforce(service: Service, changes: Sequence[Change]) -> None:
     known = await knowledge(service)
     loop = asyncio.get_running_loop()
     for change, urls in asked:
-        problems = await loop.run_in_executor(THREADS, _judge, known, change.resource, urls)
+        problems = await loop.run_in_executor(THREADS, _judge, known, change.resource, urls, service.store)
         if problems:
             issues = [Issue(p.severity, p.code, p.diagnostics, p.expression, p.rule) for p in problems]
             raise inside(FhirError("unprocessable", issues=issues), change.where)
@@ -221,8 +230,8 @@ def _urls(service: Service, change: Change) -> tuple[str, ...]:
     return (*service.policy.profiles_of(change.type), *claimed)
 
 
-def _judge(known: Knowledge, resource: Any, urls: Sequence[str]) -> list[Problem]:
-    out = Findings(known.context(resource))
+def _judge(known: Knowledge, resource: Any, urls: Sequence[str], seen: Store) -> list[Problem]:
+    out = Findings(known.context(resource, seen=seen))
     out.resource = out.root = resource
     try:
         for url in urls:

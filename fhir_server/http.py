@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -17,6 +18,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from fhir_server import log, metrics, origin, resource_xml
+from fhir_server.access import Grant, permits, seen_by
 from fhir_server.audit.trail import Trail, who
 from fhir_server.compression import WORTH, compress, decompress, takes_gzip
 from fhir_server.errors import FhirError, operation_outcome
@@ -51,15 +53,16 @@ _ROUTES = {
     },
     "_async/{id}/result": {"GET": ("async-result", later.result)},
 }
+_PUBLIC = frozenset({"capabilities"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _RESOURCE, _FORM = frozenset({JSON, XML}), frozenset({FORM})
 _PATCH = frozenset({JSON, XML, JSON_PATCH, XML_PATCH})
 _HEADERS = {
     name.encode(): name
     for name in (
-        "accept", "accept-encoding", "accept-language", "content-encoding", "content-length", "content-type",
-        "if-match", "if-modified-since", "if-none-exist", "if-none-match", "prefer", "x-request-id",
-        "x-security-context", *origin.HEADERS,
+        "accept", "accept-encoding", "accept-language", "authorization", "content-encoding", "content-length",
+        "content-type", "if-match", "if-modified-since", "if-none-exist", "if-none-match", "prefer",
+        "x-request-id", "x-security-context", *origin.HEADERS,
     )
 }  # fmt: skip
 # A request id is logged, so what could be a person's number is not taken over as one.
@@ -73,6 +76,10 @@ _process, _count = token_hex(6), count(1)
 def _request_id() -> str:
     """One of our own: which process, and its how-manieth."""
     return f"{_process}-{next(_count)}"
+
+
+# What the bearer of an Authorization header is allowed; None: everything, as access control is off.
+Grants = Callable[[Service, str | None], Awaitable[Grant | None]]
 
 
 class Gone(Exception):
@@ -95,12 +102,18 @@ class _Call:
 
 
 class Fhir:
-    """The ASGI application; `origin` says under which URL the client sees it."""
+    """The ASGI application; `origin` says under which URL the client sees it.
 
-    def __init__(self, service: Service, origin: Origin, max_body_bytes: int) -> None:
+    `grants` says what each request is allowed; without it every one is allowed everything.
+    """
+
+    def __init__(
+        self, service: Service, origin: Origin, max_body_bytes: int, grants: Grants | None = None
+    ) -> None:
         self._service = service
         self._origin = origin
         self._max_body_bytes = max_body_bytes
+        self._grants = grants
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
@@ -138,6 +151,9 @@ class Fhir:
         format_ = _form(call, query)
         accept = call.headers.get("accept")
         interaction, place = _route(call, scope["path"].removeprefix(BASE), accept, format_)
+        if call.trail is not None:  # known before it may be refused
+            call.trail.asked(call.interaction, call.method, place.path, place.type, place.id, query)
+        service = await self._seen(call, place)
         as_content = binary.is_read_as_content(call.interaction, place.type, accept, format_)
         is_form = place.template.endswith("_search")
         if not as_content and not is_form:
@@ -168,7 +184,6 @@ class Fhir:
             media,
             place.member,
         )
-        service = self._service
         if call.trail is not None:
             service = traced(service, call.trail)
             form = body.decode("latin-1") if is_form else ""
@@ -178,6 +193,16 @@ class Fhir:
             return await later.start(service, request, interaction, url)
         response = await interaction(service, request)
         return binary.as_content(response, accept) if as_content else response
+
+    async def _seen(self, call: _Call, place: Place) -> Service:
+        """The service as the requester may have it; FhirError("forbidden") for what is not granted at all."""
+        if self._grants is None or call.interaction in _PUBLIC:
+            return self._service
+        grant = await self._grants(self._service, call.headers.get("authorization"))
+        if call.trail is not None:
+            call.trail.who = who(grant, call.trail.who.address)
+        permits.check(grant, call.interaction, place.type, place.id, place.member)
+        return seen_by(self._service, grant)
 
     async def _read_body(self, headers: dict[str, str], receive: Receive) -> bytes:
         """The whole body; FhirError("too-large") as soon as it is clear, with or without Content-Length."""

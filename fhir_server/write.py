@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from fhir_server import alerts, posted_parameters, preconditions
+from fhir_server.access.confined import DENIALS
 from fhir_server.audit.event import Item
 from fhir_server.changes import Change, Outcome
 from fhir_server.conformance import enforce
@@ -107,6 +108,8 @@ async def _commit(
     service.rules.keep(learned)
     if service.trail:
         service.trail.committed()
+    if any(change.type == "Consent" for change in changes):
+        service.knows.pop(DENIALS, None)  # what it denies is in force at once
     return outcomes
 
 

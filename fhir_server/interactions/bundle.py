@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from fhir_server import log
+from fhir_server.access import permits
 from fhir_server.errors import FhirError, Issue, inside, operation_outcome
 from fhir_server.exchange import Request, Response, Service, traced
 from fhir_server.instants import http_date
@@ -132,7 +133,7 @@ def _read_transaction(
     full_urls = _full_urls(sent)
     for index, item in enumerate(sent):
         try:
-            entry = _read_entry(request, index, item)
+            entry = _read_entry(service, request, index, item)
             entries.append(entry)
             if entry.writes:
                 changes.append(_change(service, entry, full_urls))
@@ -204,7 +205,7 @@ async def _batch(service: Service, request: Request, sent: list[Any]) -> list[di
     full_urls = _full_urls(sent)
     for index, item in enumerate(sent):
         try:
-            entry = _read_entry(request, index, item)
+            entry = _read_entry(service, request, index, item)
             _refuse_links(entry, full_urls)
             entries.append(entry)
         except FhirError as refused:
@@ -268,8 +269,8 @@ def _as_error(error: BaseException) -> FhirError:
     return FhirError("exception", "The server failed at this entry")
 
 
-def _read_entry(request: Request, index: int, item: Any) -> Entry:
-    """FhirError where the entry is no request that a Bundle may carry."""
+def _read_entry(service: Service, request: Request, index: int, item: Any) -> Entry:
+    """FhirError where the entry is no request that a Bundle may carry, or one that is not granted."""
     if isinstance(item, dict) and "request" not in item:
         raise FhirError("invalid", "An entry of a batch or transaction needs a request")
     _check_envelope(index, item)
@@ -280,6 +281,8 @@ def _read_entry(request: Request, index: int, item: Any) -> Entry:
     possible = ROUTES.get(place.template, {}) if not place.template.endswith("_search") else {}
     if method not in _ORDER or _read_as(method) not in possible:
         raise FhirError("method-not-allowed", f"{method} is not possible here")
+    interaction = possible[_read_as(method)][0]
+    permits.check(service.grant, interaction, place.type, place.id, place.member)
     headers = {name: asked[key] for key, name in _HEADERS.items() if key in asked}
     if "if-modified-since" in headers:  # an instant here, an HTTP date where it is a header
         headers["if-modified-since"] = http_date(bounds(headers["if-modified-since"])[0])

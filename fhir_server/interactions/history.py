@@ -52,7 +52,7 @@ async def history(service: Service, request: Request) -> Response:
     bundle: dict[str, Any] = {
         "resourceType": "Bundle",
         "type": "history",
-        "total": chapter.total,
+        **({} if chapter.total is None else {"total": chapter.total}),
         "link": links,
     }
     if chapter.versions and not only_total:

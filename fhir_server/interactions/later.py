@@ -1,12 +1,14 @@
 """https://hl7.org/fhir/R4/async.html: `Prefer: respond-async` for what may take its time.
 
 202 with a status URL; there 202 while it runs, then a manifest that names the result. What is under way is
-kept in files, as any worker may be asked; it ends with the server. Finished answers are kept for an hour.
+kept in files, as any worker may be asked; it ends with the server. Finished answers are kept for an hour, and
+given to those who asked: to everybody else there is nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import re
 import secrets
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from fhir_server import log
+from fhir_server.access import identity
 from fhir_server.errors import FhirError, operation_outcome
 from fhir_server.exchange import Request, Response, Service
 from fhir_server.instants import instant, microseconds
@@ -42,7 +45,8 @@ async def start(service: Service, request: Request, interaction: Interaction, ur
     if await asyncio.to_thread(_clean) >= MOST:
         raise FhirError("unavailable", "Too many requests are being answered later; try again")
     key = secrets.token_urlsafe(18)
-    about = {"pid": os.getpid(), "request": url, "time": instant(microseconds(service.clock()))}
+    time_ = instant(microseconds(service.clock()))
+    about = {"pid": os.getpid(), "request": url, "time": time_, "owner": _owner(service)}
     await asyncio.to_thread(_write, _path(key), encode(about))
     task = asyncio.create_task(_run(service, request, interaction, key, about))
     _running.add(task)
@@ -53,7 +57,7 @@ async def start(service: Service, request: Request, interaction: Interaction, ur
 
 async def status(service: Service, request: Request) -> Response:
     """202 while it runs; then the manifest, or the error with the status that it has."""
-    about = await _about(request)
+    about = await _about(service, request)
     if "status" not in about:
         return Response(202, headers=(("x-progress", "in progress"), ("retry-after", "1")))
     if about["status"] >= 400:
@@ -73,7 +77,7 @@ async def status(service: Service, request: Request) -> Response:
 
 async def result(service: Service, request: Request) -> Response:
     """What the request would have been answered at once, in the format asked for now."""
-    about = await _about(request)
+    about = await _about(service, request)
     if "status" not in about:
         raise FhirError("not-found", "There is no result yet; ask for the status")
     return Response(about["status"], encode(about["body"]))
@@ -81,7 +85,7 @@ async def result(service: Service, request: Request) -> Response:
 
 async def cancel(service: Service, request: Request) -> Response:
     """202: what is under way is forgotten, and so is its result. A Bundle may have been carried out."""
-    await _about(request)
+    await _about(service, request)
     await asyncio.to_thread(_path(request.id).unlink, missing_ok=True)
     return Response(202)
 
@@ -112,8 +116,8 @@ async def _run(
     await asyncio.to_thread(finish)
 
 
-async def _about(request: Request) -> dict[str, Any]:
-    """What is known of the request behind a status URL; FhirError("not-found")."""
+async def _about(service: Service, request: Request) -> dict[str, Any]:
+    """What is known of the request behind a status URL; FhirError("not-found"), also where others asked."""
     unknown = FhirError("not-found", "Nothing is being answered here, or no longer")
     if not _KEY(request.id):
         raise unknown
@@ -121,10 +125,16 @@ async def _about(request: Request) -> dict[str, Any]:
         about = decode(await asyncio.to_thread(_path(request.id).read_bytes))
     except FileNotFoundError:
         raise unknown from None
+    if about["owner"] != _owner(service):
+        raise unknown
     if "status" not in about and not _is_alive(about["pid"]):
         lost = FhirError("exception", "The server was stopped before this was answered; ask again")
         return {**about, "status": lost.status, "body": operation_outcome(lost.issues)}
     return about
+
+
+def _owner(service: Service) -> str:
+    return hashlib.sha256(identity(service.grant)).hexdigest()
 
 
 def _is_alive(pid: int) -> bool:

@@ -27,6 +27,9 @@ from terminology.library import Library, Want, of_system
 from terminology.members import members, subsumed, subsuming
 from terminology.versions import split as canonical_parts
 
+# What says what codes mean.
+TERMINOLOGY = frozenset({"CodeSystem", "ConceptMap", "NamingSystem", "ValueSet"})
+
 MOST = 10_000  # codes, or resources, that a condition comes down to
 _DEEPEST = 20  # value sets inside of value sets, parts inside of parts
 

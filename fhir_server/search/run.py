@@ -12,7 +12,8 @@ from fhir_server.errors import Issue
 from fhir_server.resource_json import encode
 from fhir_server.search import bundle, pages
 from fhir_server.search.includes import MAX_INCLUDED, include
-from fhir_server.search.lookup import looked_up
+from fhir_server.search.lookup import TERMINOLOGY, looked_up
+from fhir_server.search.query import Query
 from fhir_server.search.request import Search
 from fhir_server.store.base import Found, Store
 
@@ -47,9 +48,14 @@ async def explain(store: Store, search: Search) -> bytes:
 
 async def prepared(store: Store, search: Search) -> Search:
     """The search with what other resources say in the place of conditions that depend on them."""
-    queries = [await looked_up(search.query, store.search)]
+
+    async def ask(query: Query) -> Found:
+        # terminology is nobody's data: what a code means does not depend on who asks
+        return await (store.whole if query.type in TERMINOLOGY else store).search(query)
+
+    queries = [await looked_up(search.query, ask)]
     for query in search.queries[1:]:  # all in one snapshot
-        queries.append(await looked_up(replace(query, snapshot=queries[0].snapshot), store.search))
+        queries.append(await looked_up(replace(query, snapshot=queries[0].snapshot), ask))
     return replace(search, queries=tuple(queries))
 
 

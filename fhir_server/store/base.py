@@ -104,12 +104,13 @@ class Excerpt:
 class Chapter:
     """A page of history, newest first unless asked otherwise.
 
-    `next` is the seq to put into `Excerpt.beyond`, None on the last page; `total` is that of all pages.
+    `next` is the seq to put into `Excerpt.beyond`, None on the last page; `total` is that of all pages, None
+    where to count them would take reading them all.
     """
 
     versions: tuple[Version, ...]
     next: int | None
-    total: int
+    total: int | None
 
 
 WHOLE = Excerpt()
@@ -192,6 +193,11 @@ class Store(Protocol):
     """
 
     name: str  # "sqlite" | "mongodb", for metrics and the CapabilityStatement
+
+    @property
+    def whole(self) -> Store:
+        """The store with nothing hidden: itself, unless it shows only what somebody may see
+        (fhir_server.access.confined)."""
 
     async def open(self) -> None:
         """Create what is missing (tables, indexes) and check what is required.

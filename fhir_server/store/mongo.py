@@ -21,7 +21,7 @@ from pymongo.uri_parser import parse_uri
 from fhir_server.errors import FhirError
 from fhir_server.search.query import Query
 from fhir_server.store import mongo_records
-from fhir_server.store.base import WHOLE, Chapter, Excerpt, Found, Transaction, Version
+from fhir_server.store.base import WHOLE, Chapter, Excerpt, Found, Store, Transaction, Version
 from fhir_server.store.group import Group
 from fhir_server.store.mongo_ledger import DURABLE, MongoLedger, unavailable
 from fhir_server.store.mongo_query import INDEXES
@@ -58,6 +58,10 @@ class MongoStore:
         self._group = Group(MongoLedger(self._client, database), self.name)
         self._closed = False
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="mongodb-reader")
+
+    @property
+    def whole(self) -> Store:
+        return self
 
     async def open(self) -> None:
         await self._run(self._create)

@@ -18,7 +18,7 @@ from typing import TypeVar
 from fhir_server.errors import FhirError
 from fhir_server.search.query import Query
 from fhir_server.store import sqlite_records
-from fhir_server.store.base import WHOLE, Chapter, Excerpt, Found, Transaction, Version
+from fhir_server.store.base import WHOLE, Chapter, Excerpt, Found, Store, Transaction, Version
 from fhir_server.store.group import Group
 from fhir_server.store.sqlite_file import (
     Connection,
@@ -51,6 +51,10 @@ class SqliteStore:
         self._file = DatabaseFile(_path(url), patience)
         self._group = Group(SqliteLedger(self._file), self.name)
         self._readers = Readers(self._file)
+
+    @property
+    def whole(self) -> Store:
+        return self
 
     async def open(self) -> None:
         await asyncio.get_running_loop().run_in_executor(None, self._create)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -88,7 +89,9 @@ def test_what_was_lost_with_its_server_is_told(fhir: Any, monkeypatch: Any) -> N
     started = fhir.get("/Patient", prefer=ASYNC)
     poll(fhir, started)
     key = started.headers["content-location"].rpartition("/")[2]
-    later._write(later._path(key), b'{"pid":%d,"request":"x","time":"y"}' % os.getpid())
+    kept = json.loads(later._path(key).read_bytes())
+    begun = {name: kept[name] for name in ("request", "time", "owner")} | {"pid": os.getpid()}
+    later._write(later._path(key), json.dumps(begun).encode())
     assert fhir.get(f"/_async/{key}").status_code == 202
     assert fhir.get(f"/_async/{key}/result").status_code == 404
     monkeypatch.setattr(later, "_is_alive", lambda pid: False)

@@ -30,6 +30,7 @@ from fhir_server.interactions.operations.asked import Asked
 from fhir_server.interactions.operations.values import grouped, parameters_of, type_of, value_of
 from fhir_server.resource_json import decode_stored, encode
 from fhir_server.search.extract import extract
+from fhir_server.search.lookup import TERMINOLOGY
 from fhir_server.search.query import Query
 from fhir_server.store.base import Found, Version
 from rules import cql
@@ -83,13 +84,17 @@ class _Given:
 
 
 class Stored:
-    """The store as a thread sees it: what it asks goes through the event loop."""
+    """The store as a thread sees it: what it asks goes through the event loop.
+
+    Of value sets and code systems it sees all, of everything else what the requester may see.
+    """
 
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
-        self._store, self._loop = service.store, loop
+        self._store, self._whole, self._loop = service.store, service.whole, loop
 
     def find(self, query: Query) -> Sequence[Version]:
-        found: Found = self._wait(self._store.search(query))
+        store = self._whole if query.type in TERMINOLOGY else self._store
+        found: Found = self._wait(store.search(query))
         return found.versions
 
     def read(self, type_: str, id: str) -> Version | None:
