@@ -55,7 +55,7 @@ async def check(
     if str(read.header.get("typ")).lower() != TYPE:
         raise Refused(f"The typ of the proof must be {TYPE}")
     jose.check_public(key)
-    jose.verify(read, [{**key, "kid": read.kid}])
+    jose.verify(read, [key if read.kid is None else {**key, "kid": read.kid}])
     if jose.thumbprint(key) != thumbprint:
         raise Refused("The token is bound to another key")
     if jose.required(claims, "htm") != method or _place(jose.required(claims, "htu", 2048)) != _place(url):

@@ -75,7 +75,7 @@ def subject_of(provider: Provider, claims: Mapping[str, Any]) -> str:
 def check_level(provider: Provider, claims: Mapping[str, Any]) -> None:
     """Raises NobodyHere("level") where the provider is not sure enough of who it is."""
     if provider.level is not None:
-        said = str(_claim(claims, provider.level.claim))
+        said = str(claim(claims, provider.level.claim))
         if not re.fullmatch(r"[0-9]{1,3}", said) or int(said) < provider.level.least:
             raise NobodyHere("level")
 
@@ -126,19 +126,19 @@ async def _by_identifier(
     return [resource for resource in resources if resource.get("active") is not False]
 
 
-def _identifier(claims: Mapping[str, Any], claim: str) -> str:
-    value = _text(_claim(claims, claim))
+def _identifier(claims: Mapping[str, Any], name: str) -> str:
+    value = _text(claim(claims, name))
     return value if _VALUE.fullmatch(value) else ""
 
 
 def _has(claims: Mapping[str, Any], having: Having | None) -> bool:
     if having is None:
         return False
-    value = _claim(claims, having.claim)
+    value = claim(claims, having.claim)
     return bool(having.value in value if isinstance(value, list) else having.value == value)
 
 
-def _claim(claims: Mapping[str, Any], name: str) -> Any:
+def claim(claims: Mapping[str, Any], name: str) -> Any:
     """A claim by its whole name, or by the names on the way to it with dots between."""
     if name in claims:
         return claims[name]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fhir_server.outgoing import Outgoing
+from fhir_server.smart.issuers import Accepted
 from fhir_server.smart.jwks import KeySets
 from fhir_server.smart.limits import Rates
 from fhir_server.smart.provider_settings import Provider
@@ -20,6 +21,7 @@ class Memory:
     key_sets: KeySets
     providers: Providers
     rates: Rates = field(default_factory=Rates)
+    accepted: dict[str, Accepted] = field(default_factory=dict)
 
     @classmethod
     def fresh(

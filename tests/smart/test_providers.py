@@ -50,14 +50,42 @@ PEOPLE = [
     {"resourceType": "Patient", "id": "other", "identifier": [{"system": "urn:other", "value": "41018012345"}]},
     {"resourceType": "Organization", "id": "hospital", "identifier": [{"system": ORGANISATION, "value": "994598759"}]},
 ]  # fmt: skip
-KEY = RSAKey.generate_key(2048, {"kid": "varde-1", "use": "sig"})
+KEY = ECKey.generate_key("P-256", {"kid": "varde-1", "use": "sig"})
 BROWSER = "the-secret-of-a-browser"
+
+
+class Home:
+    """An open store with the people on record, and an event loop."""
+
+    def __init__(self, url: str) -> None:
+        self.store = open_store(url)
+        self.runner = asyncio.Runner()
+        self.runner.run(self.store.open())
+        service = Service(self.store, lambda: START, iter(map(str, range(99))).__next__, START)
+        changes = [Change("PUT", each["resourceType"], each["id"], each) for each in PEOPLE]
+        self.runner.run(commit(service, changes))
+
+    def tidy(self) -> Home:
+        """As it was, without the records of the test before."""
+        self.runner.run(self.store.transact(lambda tx: tx.sweep(2**62)))
+        return self
+
+    def close(self) -> None:
+        self.runner.run(self.store.close())
+        self.runner.close()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    home = Home(f"sqlite:///{tmp_path_factory.mktemp('home')}/varde.db")
+    yield home
+    home.close()
 
 
 class House:
     """Varde, a provider, and a browser between them."""
 
-    def __init__(self, url: str, folder: Path, **given: Any) -> None:
+    def __init__(self, home: Home, folder: Path, **given: Any) -> None:
         self.now = START
         key = folder / "key.json"
         key.write_text(json.dumps(KEY.as_dict(private=True)))
@@ -70,19 +98,11 @@ class House:
         self.provider.par, self.provider.dpop = said["profile"] == "helseid", said["profile"] == "helseid"
         settings = provider_settings.parse({"helseid": {k: v for k, v in said.items() if v is not None}})
         outgoing = Outgoing(httpx.ASGITransport(self.provider.app))
+        self.runner = home.tidy().runner
         self.service = Service(
-            open_store(url), lambda: self.now, iter(map(str, range(99))).__next__, START,
-            smart=Memory.fresh(outgoing, settings),
+            home.store, lambda: self.now, str, START, smart=Memory.fresh(outgoing, settings)
         )  # fmt: skip
-        self.runner = asyncio.Runner()
-        self.runner.run(self.service.store.open())
-        changes = [Change("PUT", each["resourceType"], each["id"], each) for each in PEOPLE]
-        self.runner.run(commit(self.service, changes))
         self.provider.person = DOCTOR
-
-    def close(self) -> None:
-        self.runner.run(self.service.store.close())
-        self.runner.close()
 
     def leave(self, browser: str = BROWSER) -> str:
         """The URL at the provider that the browser is sent to."""
@@ -115,20 +135,19 @@ class House:
 
 
 @pytest.fixture
-def house(sqlite_url: str, tmp_path: Path) -> Iterator[House]:
-    house = House(sqlite_url, tmp_path)
-    yield house
-    house.close()
+def house(home: Home, tmp_path: Path) -> House:
+    return House(home, tmp_path)
 
 
 def test_a_doctor_signs_in_through_helseid(store_url: str, tmp_path: Path) -> None:
-    house = House(store_url, tmp_path)
+    home = Home(store_url)
+    house = House(home, tmp_path)
     expected = Identity(f"{ISSUER}|abc", "Dina Dahl", "practitioner", "Practitioner/doctor", ("hospital",))
     assert house.sign_in() == expected
     assert house.provider.log == ["configuration", "par", "authorize", "token", "jwks"]
     assert house.sign_in() == expected
     assert house.provider.log[5:] == ["par", "authorize", "token"], "the rest is remembered"
-    house.close()
+    home.close()
 
 
 def test_nothing_of_the_request_is_in_the_browser_with_par(house: House) -> None:
@@ -331,14 +350,12 @@ def test_providers_that_publish_nonsense(house: House, extra: dict[str, Any]) ->
     assert house.provider.log == ["configuration"]
 
 
-def test_a_provider_that_does_not_answer(sqlite_url: str, tmp_path: Path) -> None:
-    house = House(sqlite_url, tmp_path)
+def test_a_provider_that_does_not_answer(house: House) -> None:
     down = Outgoing(httpx.MockTransport(lambda request: httpx.Response(503)))
     house.service.smart.providers._outgoing = down
     with pytest.raises(NotSignedIn, match="provider") as refused:
         house.leave()
     assert refused.value.back == "back"
-    house.close()
 
 
 KEYCLOAK = {
@@ -347,12 +364,11 @@ KEYCLOAK = {
 
 
 @pytest.fixture
-def keycloak(sqlite_url: str, tmp_path: Path) -> Iterator[House]:
-    house = House(sqlite_url, tmp_path, profile="keycloak", key=None, secret=str(tmp_path / "secret"))
+def keycloak(home: Home, tmp_path: Path) -> House:
+    house = House(home, tmp_path, profile="keycloak", key=None, secret=str(tmp_path / "secret"))
     house.provider.secret = "s3cret%20of%20the%20client"  # RFC 6749, section 2.3.1
     house.provider.person = KEYCLOAK
-    yield house
-    house.close()
+    return house
 
 
 def test_keycloak(keycloak: House) -> None:
