@@ -7,10 +7,11 @@ where everything is there already, and MAX_INCLUDED ends everything.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from fhir_server.resource_json import decode_stored
-from fhir_server.search import parameters
+from fhir_server.search import canonicals, parameters
 from fhir_server.search.extract import extract, plan_of_posted
 from fhir_server.search.query import Match, Node, Or, Query, Test
 from fhir_server.search.request import Include
@@ -21,6 +22,7 @@ MAX_INCLUDED = 1000
 _AT_ONCE = 500  # ids in one query
 
 Key = tuple[str, str, int | None]  # type, id, and the version where the reference names one
+Row = tuple[Any, ...]
 
 
 @dataclass(slots=True)
@@ -58,22 +60,42 @@ async def _round(
     room: int,
 ) -> list[Version]:
     """What these include directly and was not seen before: one more than there is room for, at most."""
-    keys = dict.fromkeys(_targets([each for each in wanted if not each.reverse], versions, base))
+    pointing = [each for each in wanted if not each.reverse]
+    rows = list(_references(pointing, versions, base))
+    keys = dict.fromkeys(_targets(rows))
     found = await _read(store, [key for key in keys if key not in seen][: room + 1], snapshot)
     seen.update(keys)
+    for version in await _named(store, rows, snapshot) if len(found) <= room else ():
+        _keep(version, found, seen, room)
     for each in wanted:
         if each.reverse and len(found) <= room:
-            for query in _backwards(each, versions, snapshot):
+            for query, names in _backwards(each, versions, snapshot):
                 for version in await _all(store, query, room + 1 + len(seen)):
-                    key = (version.type, version.id, None)
-                    if key not in seen and len(found) <= room:
-                        seen.add(key)
-                        found.append(version)
+                    if not names or _names(version, each, names):
+                        _keep(version, found, seen, room)
     return found
 
 
-def _targets(includes: Sequence[Include], versions: Iterable[Version], base: str) -> Iterator[Key]:
-    """What the versions point to by the parameters included."""
+def _names(version: Version, include: Include, names: frozenset[str]) -> bool:
+    """Whether it refers by one of these: a row without a version may be of a canonical that has another."""
+    ((_, _, rows),) = _references((replace(include, source=None),), (version,), "")
+    return any(
+        url in names and (include.param is None or param == include.param)
+        for param, url in canonicals.named(rows)
+    )
+
+
+def _keep(version: Version, found: list[Version], seen: set[Key], room: int) -> None:
+    key = (version.type, version.id, None)
+    if key not in seen and len(found) <= room:
+        seen.add(key)
+        found.append(version)
+
+
+def _references(
+    includes: Sequence[Include], versions: Iterable[Version], base: str
+) -> Iterator[tuple[Version, list[Include], tuple[Row, ...]]]:
+    """Of each version, the includes that it is a source of, and its reference rows."""
     for version in versions if includes else ():
         mine = [each for each in includes if each.source in (None, version.type)]
         if not mine:
@@ -81,9 +103,43 @@ def _targets(includes: Sequence[Include], versions: Iterable[Version], base: str
         posted = tuple(each.posted for each in mine if each.posted)
         more = plan_of_posted(posted) if posted else None
         rows = extract(version.type, decode_stored(version.body or b"{}"), base, more).rows
-        for param, type, id, url, *_ in rows.get("reference", ()):
-            if id and any(each.param in (None, param) and each.target in (None, type) for each in mine):
+        yield version, mine, rows.get("reference", ())
+
+
+def _targets(references: Iterable[tuple[Version, list[Include], tuple[Row, ...]]]) -> Iterator[Key]:
+    """What the versions point to by Type/id, by the parameters included."""
+    for _, includes, rows in references:
+        for param, type, id, url, *_ in rows:
+            if id and any(each.param in (None, param) and each.target in (None, type) for each in includes):
                 yield type, id, _version(url)
+
+
+async def _named(
+    store: Store, references: Iterable[tuple[Version, list[Include], tuple[Row, ...]]], snapshot: int
+) -> list[Version]:
+    """What the versions name by canonical URL, by the parameters included."""
+    wanted: dict[str, dict[str, None]] = {}
+    for version, includes, rows in references:
+        for param, url in canonicals.named(rows):
+            for each in includes:
+                if each.param in (None, param):
+                    for type in _targets_of(version.type, param, each):
+                        wanted.setdefault(type, {})[url] = None
+    found: list[Version] = []
+    for type, urls in wanted.items():
+        for start in range(0, len(urls), _AT_ONCE):
+            some = list(urls)[start : start + _AT_ONCE]
+            found += (await canonicals.read(store, type, some, snapshot)).values()
+    return found
+
+
+def _targets_of(source: str, param: str, include: Include) -> tuple[str, ...]:
+    """The types that have canonical URLs among those that this include of a canonical can lead to."""
+    parameter = include.posted or parameters.of(source).get(param)
+    if parameter is None or not parameter.kinds & {"canonical", "uri"}:
+        return ()
+    types = (include.target,) if include.target else parameter.targets
+    return tuple(type for type in types if canonicals.has_url(type))
 
 
 def _version(url: str) -> int | None:
@@ -110,12 +166,20 @@ async def _read(store: Store, keys: Sequence[Key], snapshot: int) -> list[Versio
     return [found[key] for key in keys if key in found]
 
 
-def _backwards(wanted: Include, versions: Sequence[Version], snapshot: int) -> Iterator[Query]:
-    """What asks for the resources that point to these: a query a type, some ids at a time."""
+def _backwards(
+    wanted: Include, versions: Sequence[Version], snapshot: int
+) -> Iterator[tuple[Query, frozenset[str]]]:
+    """What asks for the resources that point to these: a query a type, some ids at a time.
+
+    With the canonicals of which one has to be there, where they are asked for by those.
+    """
     ids: dict[str, list[str]] = {}
+    names: dict[str, tuple[str, ...]] = {}
     for version in versions:
         if wanted.target in (None, version.type):
             ids.setdefault(version.type, []).append(version.id)
+    for type in filter(canonicals.has_url, ids):
+        names[type] = canonicals.names_of(version for version in versions if version.type == type)
     for source in (wanted.source,) if wanted.source else definitions.load().resource_types:
         codes = [p for p in parameters.of(source).values() if p.type == "reference"]
         codes += [wanted.posted] if wanted.posted else []
@@ -126,7 +190,13 @@ def _backwards(wanted: Include, versions: Sequence[Version], snapshot: int) -> I
             for start in range(0, len(of_type) if able else 0, _AT_ONCE):
                 tests = (Test("type", "=", type), Test("id", "in", tuple(of_type[start : start + _AT_ONCE])))
                 where: Node = Or(tuple(Match("reference", code, tests) for code in able))
-                yield Query(source, where, snapshot=snapshot)
+                yield Query(source, where, snapshot=snapshot), frozenset()
+            by_name = [p.code for p in codes if p.code in able and "canonical" in p.kinds]
+            urls = names.get(type, ())
+            for start in range(0, len(urls) if by_name else 0, _AT_ONCE):
+                by_url = Test("url", "in", urls[start : start + _AT_ONCE])
+                where = Or(tuple(Match("reference", code, (by_url,)) for code in by_name))
+                yield Query(source, where, snapshot=snapshot), frozenset(urls)
 
 
 async def _all(store: Store, query: Query, most: int) -> Sequence[Version]:

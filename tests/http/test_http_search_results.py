@@ -202,6 +202,33 @@ def test_includes(filled, query, expected):
     assert bundle["total"] == 1
 
 
+FORM = "http://example.org/Questionnaire/symptoms"
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("QuestionnaireResponse?_id=old&_include=QuestionnaireResponse:questionnaire", {"Questionnaire/form-9"}),
+        ("QuestionnaireResponse?_id=any&_include=QuestionnaireResponse:questionnaire", {"Questionnaire/form-10"}),
+        ("QuestionnaireResponse?_id=other&_include=QuestionnaireResponse:questionnaire", set()),
+        ("QuestionnaireResponse?_id=any&_include=*", {"Questionnaire/form-10"}),
+        ("Questionnaire?_id=form-9&_revinclude=QuestionnaireResponse:questionnaire",
+         {"QuestionnaireResponse/old", "QuestionnaireResponse/any"}),
+        ("Questionnaire?_id=form-10&_revinclude=QuestionnaireResponse:questionnaire", {"QuestionnaireResponse/any"}),
+    ],
+)  # fmt: skip
+def test_includes_by_canonical_url(fhir, query, expected):
+    for version in ("9", "10"):
+        form = {"resourceType": "Questionnaire", "id": f"form-{version}", "status": "active", "url": FORM}
+        assert fhir.put(f"/Questionnaire/form-{version}", {**form, "version": version}).status_code == 201
+    for id, canonical in {"old": f"{FORM}|9", "any": FORM, "other": f"{FORM}|8"}.items():
+        answers = {"resourceType": "QuestionnaireResponse", "id": id, "status": "completed"}
+        body = {**answers, "questionnaire": canonical}
+        assert fhir.put(f"/QuestionnaireResponse/{id}", body).status_code == 201
+    bundle = search(fhir, f"/{query}")
+    assert set(found(bundle, "include")) == expected
+
+
 def test_too_many_includes_are_cut_and_it_is_said(filled, monkeypatch):
     monkeypatch.setattr(includes, "MAX_INCLUDED", 2)
     bundle = search(filled, "/Patient?_id=p1&_revinclude=Observation:patient")
