@@ -102,7 +102,10 @@ def create_app(
     the authorization server: what a request is allowed, by its Authorization.
     """
     clock = clock or utc_now
-    vocabulary.use_imported(Imported(Path(settings.terminology)))
+    imported = Imported(Path(settings.terminology))
+    vocabulary.use_imported(imported)
+    for name in imported.outdated:
+        log.event("imported by an earlier version: import it again", "warning", code_system=name)
     service = Service(
         store or open_store(settings.store),
         clock,

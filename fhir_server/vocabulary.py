@@ -17,13 +17,13 @@ from fhir_server.store.base import Store, Version
 from profiles.definitions import load as load_definitions
 from rules.runtime import regex as engine
 from rules.runtime.errors import EvaluationError
-from terminology.code_system import CodeSystem
+from terminology.large import LargeSystem
 from terminology.library import Library, Resource, Want, gather
 
-Systems = Callable[[str], Sequence[CodeSystem]]
+Systems = Callable[[str], Sequence[LargeSystem]]
 
 
-def _none(url: str) -> Sequence[CodeSystem]:
+def _none(url: str) -> Sequence[LargeSystem]:
     return ()
 
 
@@ -54,7 +54,7 @@ def use_imported(systems: Systems) -> None:
     _imported = systems
 
 
-def imported(url: str = "") -> Sequence[CodeSystem]:
+def imported(url: str = "") -> Sequence[LargeSystem]:
     """The code systems that were imported, of one URL or all."""
     return _imported(url)
 

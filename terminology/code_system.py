@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/codesystem.html, https://hl7.org/fhir/R4/codesystem-conc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -89,7 +89,7 @@ class CodeSystem:
     """`resource` is the CodeSystem without its concepts; `supplements` those merged in, as canonicals."""
 
     resource: dict[str, Any]
-    concepts: dict[str, Concept]
+    concepts: Mapping[str, Concept]
     roots: tuple[str, ...]
     supplements: tuple[str, ...] = ()
 
@@ -167,15 +167,9 @@ class CodeSystem:
             if code not in seen:
                 yield concept
 
-    def having(self, name: str, values: set[str]) -> Iterator[Concept]:
-        """The concepts that have one of these values for a property."""
-        for concept in self.walk():
-            if any(part.get("code") == name and str(value_of(part)) in values for part in concept.properties):
-                yield concept
-
-    def search(self, words: str) -> Iterator[Concept]:
-        """The concepts to look for words in: all, or those that have them where there is an index."""
-        yield from self.walk()
+    def display_of(self, code: str) -> str | None:
+        """The display of a code that is there."""
+        return self.concepts[code].display
 
     def property_uri(self, code: str) -> str | None:
         """What a property of this system means, by its definition or as one of the usual ones."""
@@ -290,21 +284,29 @@ def _link(concepts: dict[str, Concept], uris: dict[str, str | None]) -> None:
 
 def supplemented(system: CodeSystem, supplements: Iterable[CodeSystem]) -> CodeSystem:
     """The system with the designations, properties and extensions that its supplements add."""
-    added = [extra for extra in supplements if split(extra.resource.get("supplements", ""))[0] == system.url]
+    added = list(supplementing(system, supplements))
     if not added:
         return system
     concepts = dict(system.concepts)
     for extra in added:
         for code, more in extra.concepts.items():
             if code in concepts:
-                concepts[code] = _with(concepts[code], more, extra.canonical)
+                concepts[code] = with_more(concepts[code], more, extra.canonical)
     declared = [part for each in (system, *added) for part in each.resource.get("property", [])]
     header = system.resource | ({"property": declared} if declared else {})
     return CodeSystem(header, concepts, system.roots, tuple(extra.canonical for extra in added))
 
 
-def _with(concept: Concept, more: Concept, source: str) -> Concept:
-    texts = [replace(text, source=source) for text in more.designations]
+def supplementing(system: CodeSystem, supplements: Iterable[CodeSystem]) -> Iterator[CodeSystem]:
+    """Those that supplement a system."""
+    for extra in supplements:
+        if split(extra.resource.get("supplements", ""))[0] == system.url:
+            yield extra
+
+
+def with_more(concept: Concept, more: Concept, source: str | None) -> Concept:
+    """A concept with what a supplement says of it, whose canonical its texts get where they have none."""
+    texts = [replace(text, source=text.source or source) for text in more.designations]
     return replace(
         concept,
         designations=(*concept.designations, *texts),

@@ -5,7 +5,6 @@ https://hl7.org/fhir/R4/valueset-definitions.html#ValueSet.expansion.contains
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +20,7 @@ from terminology.code_system import (
     extension_value,
     preferred,
 )
+from terminology.words import begins, words_of
 
 Resource = dict[str, Any]
 _BASE = "http://hl7.org/fhir/StructureDefinition"
@@ -39,7 +39,6 @@ _AS_PROPERTIES = (
     ("order", "valueDecimal", "order", f"{_BASE}/codesystem-conceptOrder", f"{_BASE}/valueset-conceptOrder"),
     ("weight", "valueDecimal", "itemWeight", f"{_BASE}/itemWeight", f"{_BASE}/itemWeight"),
 )
-_WORD = re.compile(r"\w+")
 
 
 @dataclass(slots=True)
@@ -174,17 +173,8 @@ class Entry:
 
 def text_filter(words: str | None) -> Callable[[Entry], bool]:
     """Whether every word of a text begins a word of the code or of something it is called."""
-    wanted = _WORD.findall(words.casefold()) if words else []
+    wanted = words_of(words)
     if not wanted:
         return lambda entry: True
-
-    def passes(entry: Entry) -> bool:
-        said = [entry.code, *(text.value for text in entry.texts)]
-        there = [word for text in said for word in _WORD.findall(text.casefold())]
-        whole = [text.casefold() for text in said]
-        return all(
-            any(word.startswith(want) for word in there) or any(text.startswith(want) for text in whole)
-            for want in wanted
-        )
-
-    return passes
+    passes = begins(wanted)
+    return lambda entry: passes([entry.code, *(text.value for text in entry.texts)])

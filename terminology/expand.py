@@ -12,8 +12,9 @@ from typing import Any
 from terminology.asked import Asked
 from terminology.code_system import CodeSystem, Concept, Designation, read_designation
 from terminology.entries import Entry, text_filter
-from terminology.filters import selected
+from terminology.filters import Test, conditions, selected
 from terminology.findings import TerminologyError, finding, refuse
+from terminology.large import Condition, LargeSystem
 from terminology.library import Library, canonical_of
 from terminology.resolve import (
     check_supplements,
@@ -26,13 +27,14 @@ from terminology.resolve import (
     within,
 )
 from terminology.versions import joined, split
+from terminology.words import words_of
 
 Resource = dict[str, Any]
 Key = tuple[str, str | None, str]
 # More codes than this are given only page by page.
 MOST_LISTED = 10_000
 # Codes of a system that is not in memory.
-_MOST_OF_LARGE = 50_000
+MOST_OF_LARGE = 50_000
 # Nested value sets, each of which may be expanded many times over.
 _MOST_IMPORTS = 1000
 _UNCLOSED = "http://hl7.org/fhir/StructureDefinition/valueset-unclosed"
@@ -63,13 +65,17 @@ def expand(resource: Resource, asked: Asked, library: Library, identifier: str, 
     """
     asked = asked.within(resource)
     work = _Expander(asked, library)
-    expansion = work.expand(resource)
+    paged = work.page_of_large(resource)
+    expansion = paged[0] if paged else work.expand(resource)
     required = (*asked.several("useSupplement"), *supplements_of(resource))
     check_supplements(required, expansion.systems.values())
-    entries = list(expansion.entries.values())
-    shown, nested = _page(resource, asked, entries, expansion.nested)
+    if paged:
+        (shown, total), nested = paged[1:], False
+    else:
+        entries = list(expansion.entries.values())
+        (shown, nested), total = _page(resource, asked, entries, expansion.nested), len(entries)
     return _resource(resource, asked, work) | {
-        "expansion": _expansion(asked, work, expansion, shown, nested, len(entries))
+        "expansion": _expansion(asked, work, expansion, shown, nested, total)
         | {"identifier": identifier, "timestamp": timestamp}
     }
 
@@ -181,13 +187,53 @@ class _Expander:
         version = part.get("version")
         return any(url == part["system"] and wanted in (None, version) for url, wanted in self.left_out)
 
+    def page_of_large(self, resource: Resource) -> tuple[Expansion, list[Entry], int] | None:
+        """The page asked for of a value set that is all of one large system, or what its indexes select of
+        it, and how many codes there are; None for another value set, or where no page is asked for."""
+        compose, count = resource.get("compose", {}), self.asked.values.get("count")
+        parts = compose.get("include", [])
+        if count is None or len(parts) != 1 or compose.get("exclude") or compose.get("lockedDate"):
+            return None
+        part = parts[0]
+        if not part.get("system") or {"concept", "valueSet"} & part.keys() or self._is_left_out(part):
+            return None
+        system = self._find(resource, part)
+        if not isinstance(system, LargeSystem):
+            return None
+        wanted, tests = self._wanted(system, part, "ValueSet.compose.include[0]")
+        if tests:
+            return None
+        if count > MOST_LISTED:
+            raise _too_costly(resource, MOST_LISTED)
+        if compose.get("inactive") is False and Condition("active") not in wanted:
+            wanted.append(Condition("active"))
+        expansion = Expansion(nested=False)
+        self._note_status(expansion, resource, resource, canonical_of(resource))
+        self._check(expansion, resource, part, system)
+        total, codes = system.page(wanted, self.asked.values.get("offset", 0), count)
+        concepts = filter(None, map(system.find, codes))
+        return expansion, [_entry(system, c, None, resource.get("language")) for c in concepts], total
+
+    def _find(self, source: Resource, part: Resource) -> CodeSystem | None:
+        version = self.asked.version("CodeSystem", part["system"], part.get("version"))
+        wanted = (*self.asked.several("useSupplement"), *supplements_of(source, part))
+        return self.library.code_system(part["system"], version, wanted)
+
+    def _wanted(self, system: LargeSystem, part: Resource, where: str) -> tuple[list[Condition], list[Test]]:
+        """What is asked of a large system, the text filter among it."""
+        wanted, tests = conditions(system, part, self.library.regex, where)
+        words = tuple(words_of(self.asked.text("filter")))
+        if words:
+            wanted.append(Condition("words", words))
+        if self.asked.flag("activeOnly"):
+            wanted.append(Condition("active"))
+        return wanted, tests
+
     def _of_system(
         self, expansion: Expansion, source: Resource, part: Resource, where: str
     ) -> Iterator[Entry]:
         url = part["system"]
-        version = self.asked.version("CodeSystem", url, part.get("version"))
-        wanted = (*self.asked.several("useSupplement"), *supplements_of(source, part))
-        system = self.library.code_system(url, version, wanted)
+        system = self._find(source, part)
         if system is None:
             if part.get("concept") and not self.library.versions("CodeSystem", url):
                 # What a list says needs no definition of the system; a list is all that there is of SNOMED CT
@@ -197,24 +243,38 @@ class _Expander:
                     Entry(url, part.get("version"), c.get("code", ""), listed=c) for c in part["concept"]
                 )
                 return
+            version = self.asked.version("CodeSystem", url, part.get("version"))
             raise TerminologyError(unknown_system(self.library, url, version, None, "_EXP"))
+        self._check(expansion, source, part, system)
+        listed = {concept.get("code"): concept for concept in part.get("concept", [])}
+        if isinstance(system, LargeSystem) and not listed:
+            expansion.nested = False
+            concepts = self._of_large(system, source, part, where)
+        else:
+            chosen = selected(system, part, self.library.regex, where)
+            concepts = system.walk() if chosen is None else filter(None, map(system.find, chosen))
+        language = source.get("language")
+        for concept in concepts:
+            yield _entry(system, concept, listed.get(concept.code), language)
+
+    def _of_large(
+        self, system: LargeSystem, source: Resource, part: Resource, where: str
+    ) -> Iterator[Concept]:
+        wanted, tests = self._wanted(system, part, where)
+        codes = system.first(wanted, MOST_OF_LARGE + 1)
+        if len(codes) > MOST_OF_LARGE:
+            raise _too_costly(source, MOST_OF_LARGE)
+        for concept in filter(None, map(system.find, codes)):
+            if all(test(concept) for test in tests):
+                yield concept
+
+    def _check(self, expansion: Expansion, source: Resource, part: Resource, system: CodeSystem) -> None:
+        """TerminologyError where the system is not of a version, or without a supplement, that is wanted."""
         problem = version_problem(self.asked, system)
         if problem:
             raise TerminologyError(problem, "invalid")
         check_supplements(supplements_of(part), [system])
         self._note_system(expansion, source, part, system)
-        chosen = selected(system, part, self.library.regex, where)
-        listed = {concept.get("code"): concept for concept in part.get("concept", [])}
-        words = self.asked.text("filter")
-        if system.large and (words is None if chosen is None else len(chosen) > _MOST_OF_LARGE):
-            limit = _MOST_OF_LARGE
-            raise TerminologyError(
-                finding("VALUESET_TOO_COSTLY", value_set=canonical_of(source), limit=limit)
-            )
-        concepts = system.search(words or "") if chosen is None else filter(None, map(system.find, chosen))
-        language = source.get("language")
-        for concept in concepts:
-            yield _entry(system, concept, listed.get(concept.code), language)
 
     def _note_system(
         self, expansion: Expansion, source: Resource, part: Resource, system: CodeSystem
@@ -285,10 +345,12 @@ def _page(resource: Resource, asked: Asked, entries: list[Entry], nested: bool) 
     offset, count = asked.values.get("offset", 0), asked.values.get("count")
     shown = entries[offset:] if count is None else entries[offset : offset + count]
     if len(shown) > MOST_LISTED:
-        raise TerminologyError(
-            finding("VALUESET_TOO_COSTLY", value_set=canonical_of(resource), limit=MOST_LISTED)
-        )
+        raise _too_costly(resource, MOST_LISTED)
     return shown, nested and not asked.flag("excludeNested") and len(shown) == len(entries)
+
+
+def _too_costly(resource: Resource, limit: int) -> TerminologyError:
+    return TerminologyError(finding("VALUESET_TOO_COSTLY", value_set=canonical_of(resource), limit=limit))
 
 
 def _resource(resource: Resource, asked: Asked, work: _Expander) -> Resource:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from terminology.code_system import PROPERTIES, CodeSystem, Concept, extension_value, value_of
 from terminology.findings import TerminologyError, finding
 from terminology.implicit import SNOMED
+from terminology.large import Condition, LargeSystem
 
 # Compiles a regular expression to a test of a whole text; raises ValueError where it is none, or one that
 # could take too long. The caller brings it: terminology imports no engine.
@@ -40,6 +41,60 @@ def selected(system: CodeSystem, include: dict[str, Any], regex: Regex, where: s
     ]
     others = [set(codes) for codes in passing[1:]]
     return [code for code in passing[0] if all(code in codes for codes in others)]
+
+
+Test = Callable[[Concept], bool]
+
+
+def conditions(
+    system: LargeSystem, include: dict[str, Any], regex: Regex, where: str
+) -> tuple[list[Condition], list[Test]]:
+    """The filters of an include of a large system: those that its indexes answer, and tests for the others.
+
+    TerminologyError where none of them is answered by an index.
+    """
+    found: list[Condition] = []
+    tests: list[Test] = []
+    asked = include.get("filter", [])
+    for index, each in enumerate(asked):
+        here = f"{where}.filter[{index}]"
+        condition = _understood(_condition, system, each, regex, here)
+        if condition:
+            found.append(condition)
+        else:
+            tests.append(_understood(_predicate, system, each, regex, here))
+    if tests and not found:
+        raise _not_understood(system, asked[0], f"{where}.filter[0]", _TOO_LARGE)
+    return found, tests
+
+
+_TOO_LARGE = "of a system of this size, only the hierarchy and = and in for its properties can be asked alone"
+
+
+def _condition(system: CodeSystem, asked: dict[str, Any], regex: Regex) -> Condition | None:
+    name, op, value = asked["property"], asked["op"], asked["value"]
+    if op == "is-not-a":
+        return None
+    if op in _HIERARCHY:
+        top, code = _top(system, name, value)
+        return Condition(op, (code,) if top else ())
+    if _asks_for_a_set(system, name, op):
+        _check_set(system, value)
+        return Condition("member", (value,))
+    if op not in ("=", "in") or not _has_property(system, name) or system.property_uri(name) is not None:
+        return None
+    values = (value,) if op == "=" else tuple(part.strip() for part in value.split(","))
+    return Condition("property", values, name)
+
+
+def _asks_for_a_set(system: CodeSystem, name: str, op: str) -> bool:
+    """https://hl7.org/fhir/R4/snomedct.html#filters: `concept in` is about a reference set."""
+    return system.url == SNOMED and (name, op) == ("concept", "in")
+
+
+def _check_set(system: CodeSystem, name: str) -> None:
+    if not isinstance(system, LargeSystem) or not system.has_set(name):
+        raise ValueError("it asks for a reference set that is not known here")
 
 
 def check(system: CodeSystem, include: dict[str, Any], regex: Regex, where: str) -> None:
@@ -82,16 +137,19 @@ def _understood(
     try:
         return read(system, asked, regex)
     except ValueError as error:
-        problem = finding("FILTER_NOT_UNDERSTOOD", where, value=value[:100], reason=error, **words)
-        raise TerminologyError(problem, "invalid") from None
+        raise _not_understood(system, asked, where, str(error)) from None
+
+
+def _not_understood(system: CodeSystem, asked: dict[str, Any], where: str, reason: str) -> TerminologyError:
+    words = {name: asked.get(name, "") for name in ("property", "op")}
+    words |= {"system": system.url, "value": str(asked.get("value"))[:100], "reason": reason}
+    return TerminologyError(finding("FILTER_NOT_UNDERSTOOD", where, **words), "invalid")
 
 
 def _passing(system: CodeSystem, asked: dict[str, Any], regex: Regex) -> list[str]:
     name, op, value = asked["property"], asked["op"], asked["value"]
     if op in _HIERARCHY:
         return _by_hierarchy(system, name, op, value)
-    if system.large:
-        return _looked_up(system, name, op, value)
     passes = _predicate(system, asked, regex)
     return [concept.code for concept in system.walk() if passes(concept)]
 
@@ -100,8 +158,11 @@ def _predicate(system: CodeSystem, asked: dict[str, Any], regex: Regex) -> Calla
     name, op, value = asked.get("property", ""), asked.get("op", ""), asked["value"]
     if op in _HIERARCHY:
         return _in_hierarchy(system, name, op, value)
-    if system.url == SNOMED and (name, op) == ("concept", "in"):
-        raise ValueError("it asks for a reference set, and none are known here")
+    if _asks_for_a_set(system, name, op):
+        _check_set(system, value)
+        assert isinstance(system, LargeSystem)
+        fulfils, member = system.fulfils, Condition("member", (value,))
+        return lambda concept: fulfils(concept.code, member)
     test = _test(op, value, regex)
     read = _reader(system, name)
     return lambda concept: test(read(concept))
@@ -140,18 +201,8 @@ def _top(system: CodeSystem, name: str, value: str) -> tuple[Concept | None, str
     return top, top.code if top else value
 
 
-def _looked_up(system: CodeSystem, name: str, op: str, value: str) -> list[str]:
-    """Of a system too large to look through: what an index can tell."""
-    if op not in OF_LARGE or not _has_property(system, name) or system.property_uri(name) is not None:
-        raise ValueError("of a system of this size, only = and in for its properties can be asked")
-    values = {value} if op == "=" else {part.strip() for part in value.split(",")}
-    return [concept.code for concept in system.having(name, values)]
-
-
 def _by_hierarchy(system: CodeSystem, name: str, op: str, value: str) -> list[str]:
     top, code = _top(system, name, value)
-    if op == "is-not-a" and system.large:
-        raise ValueError("of a system of this size, is-not-a cannot be asked")
     match op:
         case "is-a":
             return [code, *system.under(code)] if top else []

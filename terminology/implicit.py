@@ -19,7 +19,7 @@ UCUM = "http://unitsofmeasure.org"
 def implicit_value_set(url: str) -> dict[str, Any] | None:
     """The ValueSet that such a URL means, None for a URL that is none.
 
-    TerminologyError for one that asks what cannot be answered: a reference set, an ECL expression.
+    TerminologyError for one that asks what cannot be answered: all reference sets, an ECL expression.
     """
     base, mark, asked = url.partition("?fhir_vs")
     if mark and base.startswith(SNOMED):
@@ -42,8 +42,11 @@ def _of_snomed(url: str, base: str, asked: str) -> dict[str, Any]:
     kind, _, value = unquote(asked).partition("/")
     if kind == "isa" and value:
         include["filter"] = [{"property": "concept", "op": "is-a", "value": value}]
+    elif kind == "refset" and value:
+        include["filter"] = [{"property": "concept", "op": "in", "value": value}]
     elif asked:
-        raise refuse("not-supported", "Of SNOMED CT's implicit value sets, only all and isa/ID are supported")
+        known = "all, isa/ID and refset/ID"
+        raise refuse("not-supported", f"Of SNOMED CT's implicit value sets, only {known} are supported")
     return _value_set(url, include)
 
 

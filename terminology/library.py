@@ -13,6 +13,7 @@ from typing import Any
 from terminology.code_system import CodeSystem, compile_code_system, supplemented
 from terminology.filters import Regex
 from terminology.implicit import UCUM, all_codes, implicit_value_set
+from terminology.large import LargeSystem
 from terminology.units import UNITS
 from terminology.versions import allows, joined, order, split
 
@@ -30,7 +31,7 @@ class Library:
 
     regex: Regex
     compile: Callable[[Resource], CodeSystem] = compile_code_system
-    large: Callable[[str], Sequence[CodeSystem]] = lambda url: ()
+    large: Callable[[str], Sequence[LargeSystem]] = lambda url: ()
     _by_url: dict[tuple[str, str], list[Resource]] = field(default_factory=dict)
     _systems: dict[tuple[int, tuple[str, ...]], CodeSystem] = field(default_factory=dict)
     _aliases: dict[str, str] = field(default_factory=dict)
@@ -85,7 +86,8 @@ class Library:
             if allows(version, resource.get("version")):
                 return self._compiled(resource, tuple(sorted(set(supplements))))
         large = sorted(self.large(url), key=lambda system: order(system.version), reverse=True)
-        return next((system for system in large if allows(version, system.version)), None)
+        found = next((system for system in large if allows(version, system.version)), None)
+        return found.supplemented(self._extras(url, sorted(set(supplements)))) if found else None
 
     def supplement(self, canonical: str) -> Resource | None:
         """The supplement of a canonical, None where there is none."""
@@ -101,11 +103,15 @@ class Library:
     def _compiled(self, resource: Resource, supplements: tuple[str, ...]) -> CodeSystem:
         key = (id(resource), supplements)
         if key not in self._systems:
-            extras = [found for canonical in supplements if (found := self.supplement(canonical))]
-            extras += [pack for pack in self._language_packs(resource.get("url", "")) if pack not in extras]
-            system = self.compile(resource)
-            self._systems[key] = supplemented(system, [self.compile(extra) for extra in extras])
+            extras = self._extras(resource.get("url", ""), supplements)
+            self._systems[key] = supplemented(self.compile(resource), extras)
         return self._systems[key]
+
+    def _extras(self, url: str, supplements: Iterable[str]) -> list[CodeSystem]:
+        """The supplements that are named, and the language packs."""
+        extras = [found for canonical in supplements if (found := self.supplement(canonical))]
+        extras += [pack for pack in self._language_packs(url) if pack not in extras]
+        return [self.compile(extra) for extra in extras]
 
     def _language_packs(self, url: str) -> Iterator[Resource]:
         """Supplements that only translate are taken without being named."""

@@ -90,7 +90,7 @@ def _properties(system: CodeSystem, concept: Concept) -> Iterator[list[Resource]
     yield _property("inactive", "valueBoolean", concept.inactive)
     for name, codes in (("parent", concept.parents), ("child", concept.children)):
         for code in codes:
-            other = system.concepts[code].display
+            other = system.display_of(code)
             described = [{"name": "description", "valueString": other}] if other else []
             yield [*_property(name, "valueCode", code), *described]
     for part in concept.properties:

@@ -18,9 +18,10 @@ from typing import Any
 from terminology.asked import Asked
 from terminology.canonical import is_unit
 from terminology.code_system import CodeSystem
-from terminology.filters import selected
+from terminology.filters import Test, conditions, selected
 from terminology.findings import refuse
 from terminology.implicit import UCUM
+from terminology.large import Condition, LargeSystem
 from terminology.library import Library
 from terminology.resolve import supplements_of, value_set, within
 from terminology.units import UnitSystem, canonical_form
@@ -29,6 +30,8 @@ Resource = dict[str, Any]
 Rule = Callable[[str], bool]
 _EVERYTHING = Asked()
 _NONE: frozenset[str] = frozenset()
+# Codes of a large system that are listed; what selects more is a rule.
+MOST_LISTED_OF_LARGE = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +169,9 @@ class _Compiler:
             return Members(whole=frozenset({url} if all_of_it else ()), unsure=frozenset({url}))
         if isinstance(system, UnitSystem) and "concept" not in part:
             return _of_units(part)
+        if isinstance(system, LargeSystem) and "concept" not in part:
+            return self._of_large(system, part, active, where)
         chosen = selected(system, part, self.library.regex, where)
-        if system.large and chosen is None:
-            whole = frozenset(() if active else {url})
-            return Members(whole=whole, rules={url: _known_in(system, active)})
         codes = set(system.concepts if chosen is None else chosen)
         if active:
             codes = {code for code in codes if (found := system.find(code)) and not found.inactive}
@@ -181,6 +183,24 @@ class _Compiler:
         whole = frozenset({url} if chosen is None and not active else ())
         unsure = frozenset({url} if partial and "concept" not in part else ())
         return Members({url: frozenset(codes)}, whole=whole, unsure=unsure)
+
+    def _of_large(self, system: LargeSystem, part: Resource, active: bool, where: str) -> Members:
+        """The codes where they are few, and else a rule that looks into the system's indexes."""
+        url = part["system"]
+        if not system.case_sensitive:
+            self.insensitive.add(url)
+        if "filter" not in part:
+            whole = frozenset(() if active else {url})
+            return Members(whole=whole, rules={url: _known_in(system, active)})
+        found, tests = conditions(system, part, self.library.regex, where)
+        found += [Condition("active")] if active else []
+        codes = system.first(found, MOST_LISTED_OF_LARGE + 1)
+        if len(codes) > MOST_LISTED_OF_LARGE:
+            return Members(rules={url: _fulfilling(system, found, tests)})
+        if tests:
+            concepts = filter(None, map(system.find, codes))
+            codes = [concept.code for concept in concepts if all(test(concept) for test in tests)]
+        return Members({url: frozenset(codes)})
 
     def _read(self, resource: Resource) -> Members:
         """Of an expansion that somebody else made."""
@@ -202,6 +222,18 @@ def _known_in(system: CodeSystem, active: bool) -> Rule:
     def is_in(code: str) -> bool:
         concept = system.find(code)
         return concept is not None and not (active and concept.inactive)
+
+    return is_in
+
+
+def _fulfilling(system: LargeSystem, wanted: list[Condition], tests: list[Test]) -> Rule:
+    def is_in(code: str) -> bool:
+        concept = system.find(code)
+        return (
+            concept is not None
+            and all(system.fulfils(concept.code, each) for each in wanted)
+            and all(test(concept) for test in tests)
+        )
 
     return is_in
 

@@ -17,6 +17,7 @@ from fhir_server.imported.problem import ImportProblem
 from fhir_server.imported.rows import (
     Concept,
     Described,
+    Member,
     Parent,
     Parse,
     Preferred,
@@ -27,33 +28,51 @@ from fhir_server.imported.rows import (
     Text,
 )
 
-FORMAT = "1"
+FORMAT = "2"
 _EACH = 20_000  # lines between two checkpoints
 _LONGEST = 64 * 1024  # bytes of a line
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE concept (code TEXT PRIMARY KEY, display TEXT, inactive INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE edge (code TEXT, parent TEXT, PRIMARY KEY (code, parent)) WITHOUT ROWID;
-CREATE TABLE property (code TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL);
-CREATE TABLE text (code TEXT NOT NULL, value TEXT NOT NULL, language TEXT, use TEXT, rank INTEGER);
+CREATE TABLE concept (
+    id INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE, display TEXT, inactive INTEGER NOT NULL
+);
+CREATE TABLE property (concept INTEGER NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL);
+CREATE TABLE text (concept INTEGER NOT NULL, value TEXT NOT NULL, language TEXT, use TEXT, rank INTEGER);
+CREATE TABLE member (set_ TEXT, concept INTEGER, PRIMARY KEY (set_, concept)) WITHOUT ROWID;
+CREATE TABLE parent (concept INTEGER NOT NULL, code TEXT NOT NULL);
 CREATE TABLE preferred (description TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+# What is said of a code that is not there is passed over.
+_PUT = {
+    Text: "INSERT INTO text SELECT id, ?, ?, ?, ? FROM concept WHERE code = ?",
+    Parent: "INSERT INTO parent SELECT id, ? FROM concept WHERE code = ?",
+    Property: "INSERT INTO property SELECT id, ?, ? FROM concept WHERE code = ?",
+    Member: "INSERT OR IGNORE INTO member SELECT ?, id FROM concept WHERE code = ?",
+}
 _INDEXES = """
-CREATE INDEX IF NOT EXISTS text_of ON text (code);
-CREATE INDEX IF NOT EXISTS property_of ON property (code);
-CREATE INDEX IF NOT EXISTS property_value ON property (name, value);
-CREATE INDEX IF NOT EXISTS below ON edge (parent, code);
+CREATE TABLE edge (concept INTEGER, parent INTEGER, PRIMARY KEY (concept, parent)) WITHOUT ROWID;
+INSERT OR IGNORE INTO edge SELECT said.concept, above.id
+    FROM parent AS said CROSS JOIN concept AS above ON above.code = said.code;
+DROP TABLE parent;
+DROP TABLE preferred;
+CREATE INDEX below ON edge (parent, concept);
+CREATE INDEX activity ON concept (inactive);
+CREATE INDEX text_of ON text (concept);
+CREATE INDEX property_of ON property (concept);
+CREATE INDEX property_value ON property (name, value, concept);
 UPDATE concept SET display = (
-    SELECT value FROM text WHERE text.code = concept.code AND rank IS NOT NULL
+    SELECT value FROM text WHERE text.concept = concept.id AND rank IS NOT NULL
     ORDER BY rank, text.rowid LIMIT 1
 ) WHERE display IS NULL;
-DELETE FROM edge WHERE parent NOT IN (SELECT code FROM concept) OR code NOT IN (SELECT code FROM concept);
-DROP TABLE IF EXISTS words;
-CREATE VIRTUAL TABLE words USING fts5(code UNINDEXED, value, tokenize = 'unicode61 remove_diacritics 0');
-INSERT INTO words SELECT code, display FROM concept WHERE display IS NOT NULL;
-INSERT INTO words SELECT code, value FROM text;
-DROP TABLE IF EXISTS preferred;
+CREATE VIRTUAL TABLE words USING fts5(
+    said, content = '', detail = none, columnsize = 0, tokenize = 'unicode61 remove_diacritics 0'
+);
+INSERT INTO words (rowid, said) SELECT id, code || ' ' || coalesce(display, '') || ' ' || coalesce(
+    (SELECT group_concat(value, ' ') FROM text WHERE text.concept = concept.id), ''
+) FROM concept;
 """
+# How a code is found whose case does not matter.
+_FOLDED = "CREATE INDEX folded ON concept (code COLLATE NOCASE);"
 _LATER = 2  # the rank of a text that is not preferred
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
 
@@ -93,6 +112,7 @@ class _opened:
         print_ = json.dumps([FORMAT, self._release.url, self._release.version, *_prints(self._release)])
         if self._path.exists() and not _is_of(self._path, print_):
             self._path.unlink()
+            self._path.with_name(f"{self._path.name}-journal").unlink(missing_ok=True)
         fresh = not self._path.exists()
         self._database = sqlite3.connect(self._path, isolation_level=None)
         if fresh:
@@ -217,13 +237,15 @@ def _decoded(raw: bytes) -> str:
 def _put(database: sqlite3.Connection, row: Row) -> None:
     match row:
         case Concept(code, display, inactive):
-            database.execute("INSERT INTO concept VALUES (?, ?, ?)", (code, display, inactive))
+            database.execute("INSERT INTO concept VALUES (NULL, ?, ?, ?)", (code, display, inactive))
         case Text(code, value, language, use, rank):
-            database.execute("INSERT INTO text VALUES (?, ?, ?, ?, ?)", (code, value, language, use, rank))
+            database.execute(_PUT[Text], (value, language, use, rank, code))
         case Parent(code, parent):
-            database.execute("INSERT OR IGNORE INTO edge VALUES (?, ?)", (code, parent))
+            database.execute(_PUT[Parent], (parent, code))
         case Property(code, name, value):
-            database.execute("INSERT INTO property VALUES (?, ?, ?)", (code, name, value))
+            database.execute(_PUT[Property], (name, value, code))
+        case Member(code, set_):
+            database.execute(_PUT[Member], (set_, code))
         case Preferred(description):
             database.execute("INSERT OR IGNORE INTO preferred VALUES (?)", (description,))
         case Described(description, text):
@@ -236,10 +258,12 @@ def _put(database: sqlite3.Connection, row: Row) -> None:
 
 
 def _finish(database: sqlite3.Connection, release: Release) -> None:
-    database.executescript(f"BEGIN;{_INDEXES}COMMIT;")
     (codes,) = database.execute("SELECT count(*) FROM concept").fetchone()
     if not codes:
         raise ImportProblem("There is no code in it", release.stages[0].name)
+    # An import that was stopped later than this has its indexes already.
+    if not database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'edge'").fetchone():
+        database.executescript(f"BEGIN;{_INDEXES}{'' if release.case_sensitive else _FOLDED}COMMIT;")
     header = {
         "resourceType": "CodeSystem",
         "url": release.url,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +41,7 @@ def import_(
         with Progress(BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=_errors) as bar:
             task = bar.add_task(found.name)
             made = build(found, folder, lambda done, total: bar.update(task, completed=done, total=total))
-    except (ImportProblem, OSError) as error:
+    except (ImportProblem, OSError, sqlite3.Error) as error:
         _errors.print(f"[bold red]varde terminology import:[/] {error}", highlight=False)
         raise typer.Exit(1) from None
     count = ImportedSystem(made).resource["count"]
@@ -56,6 +57,12 @@ def list_(
     """Show what has been imported."""
     from fhir_server.imported.system import Imported
 
-    for systems in Imported(folder).by_url.values():
+    found = Imported(folder)
+    for systems in found.by_url.values():
         for system in systems:
             typer.echo(f"{system.canonical}: {system.resource['count']} codes")
+    for name in found.outdated:
+        _errors.print(
+            f"[bold yellow]{name}[/] was imported by an earlier version of Varde: import it again",
+            highlight=False,
+        )

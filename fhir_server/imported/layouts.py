@@ -19,6 +19,7 @@ from fhir_server.imported.problem import ImportProblem
 from fhir_server.imported.rows import (
     Concept,
     Described,
+    Member,
     Parent,
     Parse,
     Preferred,
@@ -112,6 +113,7 @@ def _snomed(files: Files, version: str | None) -> Release:
         (languages, _columns(7, _language)),
         (descriptions, _columns(9, _description)),
         (relationships, _columns(10, _relationship)),
+        (_named(files, r"x?der2_Refset_Simple.*Snapshot.*\.txt"), _columns(6, _member)),
     )
     stages = [_stage(files, name, parser) for names, parser in parsers for name in names]
     return Release(
@@ -175,6 +177,11 @@ def _description(columns: list[str]) -> Iterator[Row]:
 def _relationship(columns: list[str]) -> Iterator[Row]:
     if columns[2] == "1" and columns[7] == _IS_A:
         yield Parent(_sctid(columns[4]), _sctid(columns[5]))
+
+
+def _member(columns: list[str]) -> Iterator[Row]:
+    if columns[2] == "1":
+        yield Member(_sctid(columns[5]), _sctid(columns[4]))
 
 
 # Tables with commas, semicolons or tabs

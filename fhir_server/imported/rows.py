@@ -42,6 +42,14 @@ class Property:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """A code that is in a reference set."""
+
+    code: str
+    set_: str
+
+
+@dataclass(frozen=True, slots=True)
 class Preferred:
     """A description that its language's reference set prefers (only while SNOMED CT is imported)."""
 
@@ -56,7 +64,7 @@ class Described:
     text: Text
 
 
-Row = Concept | Text | Parent | Property | Preferred | Described
+Row = Concept | Text | Parent | Property | Member | Preferred | Described
 # The rows of one line (without its end); ValueError with a plain sentence for a line that is broken.
 Parse = Callable[[str], Iterator[Row]]
 

@@ -113,7 +113,10 @@ def _in_value_set(lookup: Lookup) -> Asking:
         inside = members(value_set, library)
     except TerminologyError as problem:
         raise _refused(problem.finding.text) from None
-    unclear = (inside.unsure | inside.rules.keys()) - inside.whole
+    listed = inside.rules.keys() - inside.whole - inside.unsure
+    if listed:
+        raise _refused(f"The value set has too many codes of {', '.join(sorted(listed))} to search for")
+    unclear = inside.unsure - inside.whole
     if unclear:
         raise _refused(f"The value set needs what is not on this server: {', '.join(sorted(unclear))}")
     codes: Codes = {system: dict.fromkeys(sorted(codes)) for system, codes in inside.codes.items()}

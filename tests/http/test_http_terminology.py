@@ -448,6 +448,7 @@ def test_implicit_value_sets(tx: Any) -> None:
     assert refused.status_code == 400 and refused.json()["issue"][0]["code"] == "not-supported"
     assert codes(tx.get(f"/ValueSet/$expand?url={quote(SYSTEM + '?fhir_vs')}"))[0] == "mammal"
     in_refset = {"system": sct, "filter": [{"property": "concept", "op": "in", "value": "3"}]}
+    assert tx.get(f"/ValueSet/$expand?url={quote(sct + '?fhir_vs=refset/3')}").status_code == 400
     unknown = {"resourceType": "ValueSet", "status": "active", "compose": {"include": [in_refset]}}
     assert tx.post("/ValueSet/$expand", unknown).status_code == 400
 

@@ -18,6 +18,7 @@ from fhir_server.imported import build as building
 from fhir_server.imported.build import build
 from fhir_server.imported.layouts import release
 from fhir_server.settings import Settings
+from terminology import expand as expanding
 from terminology.asked import Asked, read
 from terminology.expand import codes, expand
 from terminology.findings import TerminologyError
@@ -31,7 +32,7 @@ from tests.terminology.suite import Client
 SCT = "http://snomed.info/sct"
 ROOT, HEART, PULSE, OLD = "138875005", "364066008", "364075005", "271650001"
 FSN, SYNONYM = "900000000000003001", "900000000000013009"
-MODULE = "900000000000207008"
+MODULE, REFSET = "900000000000207008", "51000202104"
 
 
 def tabbed(*rows: str) -> str:
@@ -94,6 +95,18 @@ def snomed(folder: Path, *, concepts: str = "", extra: int = 0) -> Path:
         tabbed("id|effectiveTime|active|moduleId|refsetId|referencedComponentId|acceptabilityId", *preferred),
         newline="",
     )
+    simple = folder / "SnomedCT_Test" / "Snapshot" / "Refset" / "Content"
+    simple.mkdir(parents=True, exist_ok=True)
+    (simple / "der2_Refset_SimpleSnapshot_INT_20240101.txt").write_text(
+        tabbed(
+            "id|effectiveTime|active|moduleId|refsetId|referencedComponentId",
+            f"d|20240101|1|{MODULE}|{REFSET}|{PULSE}",
+            f"e|20240101|1|{MODULE}|{REFSET}|{OLD}",
+            f"f|20240101|0|{MODULE}|{REFSET}|{HEART}",
+            f"g|20240101|1|{MODULE}|{REFSET}|999999999",
+        ),
+        newline="",
+    )
     return folder / "SnomedCT_Test"
 
 
@@ -129,7 +142,8 @@ def test_snomed_ct(tmp_path: Path) -> None:
     assert {entry.code for entry in codes(below, Asked(), library)} == {HEART, PULSE}
 
 
-def test_a_large_system_is_searched_and_not_listed(tmp_path: Path) -> None:
+def test_a_large_system_is_searched_and_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expanding, "MOST_OF_LARGE", 3)
     build(release("sct", snomed(tmp_path)), tmp_path / "out")
     library = filled(tmp_path / "out")
     everything = implicit_value_set(f"{SCT}?fhir_vs")
@@ -191,7 +205,7 @@ def test_an_import_that_was_stopped_goes_on_where_it_was(
 def _content(folder: Path) -> list[Any]:
     (file,) = folder.glob("*.db")
     database = sqlite3.connect(file)
-    tables = ("concept", "edge", "text", "property")
+    tables = ("concept", "edge", "text", "property", "member")
     found = [sorted(database.execute(f"SELECT * FROM {table}"), key=str) for table in tables]
     database.close()
     return found
