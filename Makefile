@@ -5,7 +5,7 @@ STAMP := .venv/installed
 # Servers that tests start are ready in half the time when their modules are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install test lint bench demo clean
+.PHONY: install test lint audit bench demo clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Varde needs Python 3.11 or newer")'
@@ -23,6 +23,13 @@ lint: install
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Known vulnerabilities of what is installed. It asks pypi.org, so it is not in `make test`; it fails where it cannot.
+audit: install
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.7,<3'
+	$(BIN)/python -m pip freeze --exclude-editable > .venv/audit/installed.txt
+	.venv/audit/bin/pip-audit --requirement .venv/audit/installed.txt --no-deps --disable-pip --strict
 
 bench: install
 	$(BIN)/python -m pytest benchmarks --benchmark-only -p no:xdist
