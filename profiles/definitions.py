@@ -182,7 +182,7 @@ class Definitions:
 
     @cached_property
     def code_sets(self) -> Mapping[str, dict[str, Any]]:
-        """URL -> ValueSet resource, of those of R4 that are made of nothing but `code_systems`, and ours."""
+        """URL -> ValueSet resource, of those of R4 that are made of `code_systems` and units, and ours."""
         return _read("code_sets.json") | _published("ValueSet")
 
     @cached_property

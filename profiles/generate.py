@@ -328,9 +328,11 @@ def _concepts(parent: Resource) -> Iterable[str]:
         yield from _concepts(concept)
 
 
-# Code systems that are HL7's own, and the value sets that are made of nothing else: url -> a resource with
-# what an operation needs of it.
+# Code systems that are HL7's own, and the value sets that are made of these and of units: url -> a resource
+# with what an operation needs of it.
 
+_UNITS = "http://unitsofmeasure.org"
+_MOST_UNITS = 100  # ucum-common lists 1,364 examples, and nothing is bound to it
 _OWN = ("http://hl7.org/fhir/", "http://terminology.hl7.org/")
 _OF_SYSTEMS = (
     "resourceType", "url", "version", "name", "status", "experimental", "caseSensitive", "valueSet",
@@ -390,7 +392,11 @@ def _only_of(compose: Any, systems: Mapping[str, Any]) -> bool:
     if not compose:
         return False
     parts = [*compose.get("include", ()), *compose.get("exclude", ())]
-    return all(part.get("system") in systems or "system" not in part for part in parts)
+    return all(part.get("system") in systems or "system" not in part or _is_of_units(part) for part in parts)
+
+
+def _is_of_units(part: Resource) -> bool:
+    return part["system"] == _UNITS and len(part.get("concept", ())) <= _MOST_UNITS
 
 
 def _imports(resource: Resource) -> set[str]:

@@ -77,7 +77,7 @@ BROKEN: dict[str, tuple[str, dict[str, Any], tuple[str, str]]] = {
         "dho-oxygen-saturation", {"code.coding.1": {"system": "http://loinc.org", "code": "20564-1"}}, ("structure", "Observation.code"),
     ),
     "a temperature is in degrees Celsius": (
-        "dho-body-temperature", {"valueQuantity.code": "K"}, ("value", "Observation.value.ofType(Quantity).code"),
+        "dho-body-temperature", {"valueQuantity.code": "[degF]"}, ("value", "Observation.value.ofType(Quantity).code"),
     ),
     "a weight is somebody's": ("dho-body-weight", {"subject": ...}, ("required", "Observation.subject")),
     "a weight names its unit": ("dho-body-weight", {"valueQuantity": {**WEIGHT_IN, "code": "kg"}}, ("required", "Observation.value.ofType(Quantity).unit")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from profiles.vital_signs import vital_signs
+from tests.profiles.judging import errors, warnings
 
 HL7 = "http://hl7.org/fhir/StructureDefinition/"
 LOINC, SNOMED = "http://loinc.org", "http://snomed.info/sct"
@@ -47,3 +48,34 @@ def test_other_observations_are_none(code):
 def test_nonsense_is_none():
     assert vital_signs({"resourceType": "Observation", "code": "x"}) == []
     assert vital_signs({"resourceType": "Patient"}) == []
+
+
+def weight(code):
+    quantity = {"value": 80, "unit": "x", "system": "http://unitsofmeasure.org", "code": code}
+    reading = observation(
+        (LOINC, "29463-7"), category=[{"coding": [{"system": CATEGORY, "code": "vital-signs"}]}]
+    )
+    facts = {"status": "final", "subject": {"reference": "Patient/1"}, "effectiveDateTime": "2026-11-22"}
+    return reading | facts | {"valueQuantity": quantity}
+
+
+def test_a_vital_sign_is_in_one_of_its_units():
+    assert errors(weight("kg")) == []
+    assert errors(weight("mm[Hg]")) == [("code-invalid", "Observation.value.ofType(Quantity).code")]
+
+
+def test_a_component_may_be_in_another_unit_than_those_of_the_list():
+    """As a flow of oxygen beside a saturation: R4 published the binding as required, R4B mended it."""
+    flow = {"value": 6, "unit": "L/min", "system": "http://unitsofmeasure.org", "code": "L/min"}
+    component = [{"code": {"text": "Flow"}, "valueQuantity": flow}]
+    reading = weight("kg") | {"component": component}
+    assert errors(reading) == []
+    assert ("code-invalid", "Observation.component[0].value.ofType(Quantity)") in warnings(reading)
+
+
+def test_a_moment_is_at_least_a_day_and_a_period_is_fine():
+    period = {k: v for k, v in weight("kg").items() if k != "effectiveDateTime"}
+    assert errors(period | {"effectivePeriod": {"start": "2026-11-22"}}) == []
+    assert errors(weight("kg") | {"effectiveDateTime": "2026-11"}) == [
+        ("invariant", "Observation.effective.ofType(dateTime)")
+    ]
