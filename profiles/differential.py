@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from profiles.definitions import Definitions, Element
@@ -58,7 +59,7 @@ def _read(
         if parent.type != type_:
             raise ProfileError([(f"The profile is of {type_} and its base of {parent.type}", "")])
     root = copy.deepcopy(parent.root) if parent else Node(type_, type_, None, {"type": [{"code": type_}]})
-    merge = _Merge(root, str(url), resolve, definitions)
+    merge = _Merge(root, str(url), resolve, definitions, below)
     elements = definition.get("differential", {}).get("element") or _from_snapshot(definition)
     merge.elements(elements)
     if merge.problems:
@@ -76,9 +77,12 @@ def _from_snapshot(definition: Resource) -> list[Resource]:
 class _Merge:
     """Applies the elements of one differential to the tree of the base, collecting what does not fit."""
 
-    def __init__(self, root: Node, url: str, resolve: Resolve, definitions: Definitions) -> None:
+    def __init__(
+        self, root: Node, url: str, resolve: Resolve, definitions: Definitions, below: tuple[str, ...]
+    ) -> None:
         self.root = root
         self.url = url
+        self.below = (*below, url)
         self.resolve = resolve
         self.definitions = definitions
         self.problems: list[tuple[str, str]] = []
@@ -108,10 +112,26 @@ class _Merge:
             raise LookupError(f"The path must start with {self.root.name}")
         node = self.root
         for name, slice_ in names[1:]:
-            node = self.child(node, name)
+            parent, node = node, self.child(node, name)
             if slice_ and self.is_sliced(node, element):
+                is_new = slice_ not in node.slices
                 node = self.slice(node, slice_)
+                if is_new:
+                    self.inherit(parent, node, slice_)
         return node
+
+    def inherit(self, parent: Node, new: Node, name: str) -> None:
+        """A slice of what follows a profile of its own is the slice of that name there, if there is one."""
+        for url in [url for type_ in parent.types for url in type_.get("profile", ())]:
+            definition = self.resolve(url)
+            if definition is None:
+                continue
+            with suppress(ProfileError):  # what is wrong with it is told where it is compiled
+                there = _read(definition, self.resolve, self.definitions, self.below).root
+                known = there.children[new.name].slices.get(name) if new.name in there.children else None
+                if known is not None:
+                    new.facts = copy.deepcopy(known.facts)
+                    new.children = copy.deepcopy(known.children)
 
     @staticmethod
     def is_sliced(node: Node, element: Resource) -> bool:

@@ -687,3 +687,29 @@ def test_the_compiled_form_of_a_profile_is_the_golden_one():
     profiles = Profiles({URL + "p": definition(elements)})
     source = profiles.emit(profiles.profile(URL + "p")).source
     assert source + "\n" == (GOLDEN / "profile.txt").read_text("utf-8")
+
+
+def test_a_slice_of_what_follows_a_profile_is_the_slice_of_that_profile():
+    """As in Norway's no-basis-Patient, which narrows a part of an extension without saying again what tells it."""
+    citizenship = HL7 + "patient-citizenship"
+    of_slice = "Patient.extension:citizenship"
+    narrowed = definition(
+        {
+            of_slice: {
+                "sliceName": "citizenship",
+                "type": [{"code": "Extension", "profile": [citizenship]}],
+            },
+            f"{of_slice}.extension": {
+                "slicing": {"discriminator": [{"type": "value", "path": "url"}], "rules": "open"}
+            },
+            f"{of_slice}.extension:code": {"sliceName": "code", "min": 1},
+        }
+    )
+
+    def of(*parts):
+        return patient(extension=[{"url": citizenship, "extension": list(parts)}])
+
+    code = {"url": "code", "valueCodeableConcept": {"text": "norsk"}}
+    period = {"url": "period", "valuePeriod": {"start": "1950"}}
+    assert errors(of(code, period), narrowed) == []
+    assert ("structure", "Patient.extension[0]") in errors(of(period), narrowed)
