@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from fhir_server import alerts, posted_parameters, preconditions
+from fhir_server.access.writing import Open
 from fhir_server.alerts import Written
 from fhir_server.audit.event import Item
 from fhir_server.changes import Change, Outcome
@@ -46,15 +47,23 @@ class _Target:
 class Unit:
     """One run of the work: made anew each time that the store runs it.
 
-    `posted` are the search parameters of users; `as_drafted`: those that the drafts were made with.
+    `posted` are the search parameters of users; `as_drafted`: those that the drafts were made with. `guard`
+    says what criteria find and changes may change.
     """
 
     def __init__(
-        self, tx: Transaction, base: str, now: datetime, posted: Posted = NONE, as_drafted: bool = True
+        self,
+        tx: Transaction,
+        base: str,
+        now: datetime,
+        posted: Posted = NONE,
+        as_drafted: bool = True,
+        guard: Open | None = None,
     ) -> None:
         self._posted = posted
         self._as_drafted = as_drafted
         self._tx = tx
+        self._guard = guard or Open(tx)
         self._base = base
         self._updated = microseconds(now)
         self._subjects = Subjects(tx)
@@ -76,6 +85,7 @@ class Unit:
         for index in sorted(range(len(drafts)), key=lambda index: _turn(drafts[index].change)):
             if targets[index].twin is None:
                 outcomes[index] = self._one(drafts[index], targets[index])
+        self._guard.settle()
         return [
             outcomes[index] if target.twin is None else Outcome(200, outcomes[target.twin].version)
             for index, target in enumerate(targets)
@@ -124,13 +134,15 @@ class Unit:
     def _target(self, draft: Draft) -> _Target:
         change = draft.change
         if change.criteria is None:
-            before = None if change.method == "POST" else self._tx.read(change.type, draft.id)
+            before = None if change.method == "POST" else self._guard.current(change, draft.id)
             return _Target(draft.id, before)
         if change.method == "DELETE":
             return self._deletions(change, change.criteria)
         found = self._only_match(change.criteria)
         if change.method == "POST":
             return _Target(outcome=Outcome(200, found)) if found else _Target(draft.id)
+        if found is not None:
+            self._guard.matched(change, found)
         if change.method == "PATCH":
             if found is None or found.id != draft.id:
                 raise FhirError("stale", "The search finds another resource now; try again")
@@ -142,22 +154,24 @@ class Unit:
         return _Target(found.id, found)
 
     def _deletions(self, change: Change, criteria: Query) -> _Target:
-        found = self._tx.search(replace(criteria, count=change.most + 1))
+        found = self._guard.search(replace(criteria, count=change.most + 1))
         if len(found) > change.most:
             what = "one resource matches" if change.most == 1 else f"{change.most} resources match"
             raise FhirError("multiple-matches", f"More than {what}")
         if not found:
             return _Target(outcome=Outcome(204, None))
+        for one in found:
+            self._guard.matched(change, one)
         return _Target(found[0].id, found[0], others=found[1:])
 
     def _update_as_create(self, draft: Draft) -> _Target:
-        before = self._tx.read(draft.change.type, draft.id) if draft.change.id else None
+        before = self._guard.current(draft.change, draft.id) if draft.change.id else None
         if before and not before.deleted:
             raise FhirError("conflict", "A resource with this id exists, and the search does not find it")
         return _Target(draft.id, before)
 
     def _only_match(self, criteria: Query) -> Version | None:
-        return only(self._tx.search(replace(criteria, count=2)))
+        return only(self._guard.search(replace(criteria, count=2)))
 
     def _one(self, draft: Draft, target: _Target) -> Outcome:
         if target.outcome or target.id is None:
@@ -204,6 +218,7 @@ class Unit:
         self.written.append(self._written(draft.change.type, id_, _tree(before), new.tree))
         self._places[draft.change.type, id_] = draft.change.where
         created = before is None or before.deleted
+        self._guard.writes(draft.change, before, new.tree, new.values)
         stored = self._store(draft.change.method, new, version, updated)
         self._log("C" if created else "U", stored, before)
         return Outcome(201 if created else 200, stored)

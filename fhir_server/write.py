@@ -11,7 +11,9 @@ from dataclasses import replace
 from functools import partial
 
 from fhir_server import alerts, posted_parameters, preconditions
+from fhir_server.access import guarding
 from fhir_server.access.confined import DENIALS
+from fhir_server.access.writing import may_write
 from fhir_server.audit.event import Item
 from fhir_server.changes import Change, Outcome
 from fhir_server.conformance import enforce
@@ -81,6 +83,7 @@ async def _commit(
 ) -> list[Outcome]:
     _check_parameters(changes)
     _protect_log(service, changes)
+    _check_role(service, changes)
     await enforce(service, changes)
     posted: Posted = service.knows.get("posted", NONE)
     now = service.clock()
@@ -93,7 +96,8 @@ async def _commit(
 
     def work(tx: Transaction) -> tuple[list[Outcome], alerts.Learned, Posted]:
         current = posted_parameters.in_force(tx)
-        unit = Unit(tx, base, now, current, current.extracts_as(posted))
+        guard = guarding(service, tx, now, base)
+        unit = Unit(tx, base, now, current, current.extracts_as(posted), guard)
         outcomes = unit.carry_out(drafts)
         unit.check_definitions()
         learned = alerts.follow_up(tx, unit.written, unit.put, service.new_id, now, service.rules, base)
@@ -125,6 +129,15 @@ def _protect_log(service: Service, changes: Sequence[Change]) -> None:
         if change.type == "AuditEvent":
             text = "AuditEvents are made by the server for each access; nobody adds, changes or deletes any"
             raise inside(FhirError("method-not-allowed", text), change.where)
+
+
+def _check_role(service: Service, changes: Sequence[Change]) -> None:
+    """FhirError("forbidden") for a change that is not for who asks."""
+    for change in changes:
+        try:
+            may_write(service.grant, change)
+        except FhirError as error:
+            raise inside(error, change.where) from None
 
 
 def _check_parameters(changes: Sequence[Change]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from fhir_server import log
-from fhir_server.access import permits
+from fhir_server.access import View, permits, view
 from fhir_server.errors import FhirError, Issue, inside, operation_outcome
 from fhir_server.exchange import Request, Response, Service, traced
 from fhir_server.instants import http_date
@@ -108,8 +108,9 @@ async def _transaction(service: Service, request: Request, sent: list[Any]) -> l
     reads = [entry for entry in entries if not entry.writes]
 
     def hold_reads(tx: Transaction) -> None:
+        seen = view(service, tx)
         for entry in reads:
-            _check_read(tx, entry)
+            _check_read(seen, entry)
 
     outcomes = await commit(service, changes, request.base, hold_reads)
     answers: dict[int, dict[str, Any]] = {}
@@ -178,7 +179,7 @@ def _linked(service: Service, entry: Entry, change: Change, full_urls: Counter[s
     return replace(change, references=tuple(searches))
 
 
-def _check_read(tx: Transaction, entry: Entry) -> None:
+def _check_read(tx: Transaction | View, entry: Entry) -> None:
     """A transaction whose read would fail is refused while it still can be."""
     place = entry.place
     match place.template:

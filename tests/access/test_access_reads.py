@@ -8,40 +8,7 @@ import pytest
 
 from fhir_server.access.grant import Grant
 from tests.access.asking import Server, backend, nurse, patient
-
-V = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
-
-
-def of(type: str, id: str, **more: Any) -> dict[str, Any]:
-    return {"resourceType": type, "id": id, **more}
-
-
-def ref(reference: str) -> dict[str, str]:
-    return {"reference": reference}
-
-
-def reading(id: str, patient: str, code: str = "pulse", **more: Any) -> dict[str, Any]:
-    return of(
-        "Observation",
-        id,
-        **{
-            "status": "final",
-            "code": {"coding": [{"system": "http://loinc.org", "code": code}]},
-            "subject": ref(f"Patient/{patient}"),
-            "effectiveDateTime": "2026-11-20",
-            **more,
-        },
-    )
-
-
-def team(id: str, patient: str, *members: str, status: str = "active") -> dict[str, Any]:
-    return of(
-        "CareTeam",
-        id,
-        status=status,
-        subject=ref(f"Patient/{patient}"),
-        participant=[{"member": ref(member)} for member in members],
-    )
+from tests.access.resources import V, of, reading, ref, team
 
 
 @pytest.fixture

@@ -1,0 +1,318 @@
+"""What may be written by whom, held inside the transaction of the write.
+
+Four things must hold for what a request writes; what the alerts engine writes in the same transaction is its
+own, and not asked.
+
+1. The role may write the type at all (`may_write`):
+   - a patient, or a related person for one: readings, answers, doses taken, messages, replies to
+     appointments, and how far their own tasks have come (what a patient does in home follow-up). Never what
+     it is steered by: a CarePlan, Goal, Flag, PlanDefinition or Library changes when an alert is raised, and
+     whom it reaches.
+   - a practitioner: what is about patients whom they see. Not what is shared by all (definitions, who works
+     where): that is the administrators'.
+   - an administrator: what is shared, and of patients what kinds.ADMINISTRATIVE lists.
+   - a backend service: what its system/ scopes say.
+   Nobody writes AuditEvents, nor the Device that stands for the rules engine; Provenance is the server's and
+   backend services'.
+2. Before: the resource is within the grant for the permission it takes (u or d). One that may be seen and not
+   be changed is 403. One that is hidden is as one that never was: 404 for an update, 204 for a deletion.
+   That this shows nothing, an update creates a resource for holders of system/ scopes only; for all others an
+   id that is not there is 404 as well. (Holders of system/ scopes can tell from the 404 that there is a
+   resource with that id from which labels or consents hold them back.)
+3. After: the resource is within the grant again, or it would be out of the sight of who wrote it: a reading
+   of another patient's, a category the scope does not have. Care teams count as they are before the write,
+   or everybody could let themselves in; for patients who are new in the same transaction, as they are after
+   it. A label or consent that hides the resource from now on is no hindrance.
+4. A patient writes in no other's name (`_OWN`): subject and author are the patient's own, and readings are
+   changed by those whose they are. Only who sees a label's resource without an emergency takes the label off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fhir_server.access.confined import Rules, View
+from fhir_server.access.grant import Grant
+from fhir_server.access.judge import Facts, asked, facts_of, facts_to_be, holds
+from fhir_server.access.kinds import SHARED, SHARED_WITHOUT_PATIENT, in_compartment
+from fhir_server.access.permits import permits
+from fhir_server.access.predicate import either, granted, level
+from fhir_server.access.withheld import CONFIDENTIALITY, OURS, may_be_labelled
+from fhir_server.changes import Change
+from fhir_server.errors import FhirError, inside
+from fhir_server.resource_json import decode_stored
+from fhir_server.search.query import EVERYTHING, NOTHING, Query, Values
+from fhir_server.store.base import Transaction, Version
+
+Resource = dict[str, Any]
+ENGINE = ("Device", "varde-engine")
+_SERVERS = frozenset({"AuditEvent"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """Of what a patient may write: the references that can only be to the writer (`needed`: must be there),
+    whether it may be changed later, and which elements an update may change (None: all)."""
+
+    authors: tuple[str, ...]
+    needed: bool = False
+    changes: bool = True
+    creates: bool = True
+    elements: frozenset[str] | None = None
+
+
+_PROGRESS = frozenset({"status", "statusReason", "businessStatus", "lastModified", "note", "output", "meta"})
+_OWN: Mapping[str, _Own] = {
+    "Observation": _Own(("performer",)),
+    "QuestionnaireResponse": _Own(("author", "source")),
+    "MedicationAdministration": _Own(("performer.actor",)),
+    # what was sent was sent: it is not changed afterwards
+    "Communication": _Own(("sender",), needed=True, changes=False),
+    "AppointmentResponse": _Own(("actor",), needed=True),
+    # a task is given to the patient; what they do is say how far it has come
+    "Task": _Own(("owner",), needed=True, creates=False, elements=_PROGRESS),
+}
+
+
+def may_write(grant: Grant | None, change: Change) -> None:
+    """FhirError("forbidden") for a type, or a kind of change, that the role never makes."""
+    if grant is None:
+        return
+    type, letter = change.type, {"POST": "c", "DELETE": "d"}.get(change.method, "u")
+    if type in _SERVERS or (type, change.id) == ENGINE:
+        raise FhirError("forbidden", "This is kept by the server alone")
+    if not permits(grant, type, letter):
+        raise FhirError("forbidden", f"The access token has no scope for this change of {type}")
+    if change.criteria is not None and not permits(grant, type, "s"):
+        raise FhirError("forbidden", f"A condition searches {type}, for which the access token has no scope")
+    if not _ROLES[grant.role](type, letter):
+        raise FhirError("forbidden", f"Not for the role of who asks: {type}")
+
+
+def _patients(type: str, letter: str) -> bool:
+    own = _OWN.get(type)
+    return own is not None and {"c": own.creates, "u": own.changes}.get(letter, False)
+
+
+def _practitioners(type: str, letter: str) -> bool:
+    return type not in SHARED and type != "Provenance"
+
+
+def _administrators(type: str, letter: str) -> bool:
+    return type != "Provenance"  # what else there is, their scopes say
+
+
+def _services(type: str, letter: str) -> bool:
+    return True
+
+
+_ROLES: Mapping[str, Callable[[str, str], bool]] = {
+    "patient": _patients,
+    "related": _patients,
+    "practitioner": _practitioners,
+    "administrator": _administrators,
+    "system": _services,
+}
+
+
+class Open:
+    """A transaction whose changes are held to nothing: access control is off, or the server itself writes."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+
+    def search(self, query: Query) -> tuple[Version, ...]:
+        """What the criteria of a change find."""
+        return self._tx.search(query)
+
+    def current(self, change: Change, id: str) -> Version | None:
+        """The current version of what is to be changed, None where it is as if there were none."""
+        return self._tx.read(change.type, id)
+
+    def matched(self, change: Change, found: Version) -> Version:
+        """The same of what criteria found; FhirError("forbidden")."""
+        return found
+
+    def writes(self, change: Change, before: Version | None, after: Resource, values: Values) -> None:
+        """The change is about to be carried out. FhirError("forbidden") where it may not be."""
+
+    def settle(self) -> None:
+        """All were. FhirError("forbidden") where what was written may not be."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    change: Change
+    before: Version | None
+    after: Resource
+    facts: Facts
+
+    @property
+    def patients(self) -> set[str]:
+        """Those who it may be of."""
+        codes = in_compartment(self.facts.type)
+        rows = self.facts.rows.get("reference", ())
+        linked = {row[2] for row in rows if row[0] in codes and row[1] == "Patient"}
+        return linked | ({self.facts.id} if self.facts.type == "Patient" else set())
+
+
+class Held(Open):
+    """A transaction whose changes are held to a grant."""
+
+    def __init__(self, tx: Transaction, grant: Grant, now: int, base: str) -> None:
+        super().__init__(tx)
+        self._grant, self._now, self._base = grant, now, base
+        self._view: View | None = None
+        self._pending: list[_Written] = []  # within the grant only by what else the transaction writes
+        self._new: set[str] = set()  # patients
+
+    @property
+    def view(self) -> View:
+        if self._view is None:
+            self._view = View(self._tx, self._grant, self._now)
+        return self._view
+
+    def search(self, query: Query) -> tuple[Version, ...]:
+        return self.view.search(query)
+
+    def current(self, change: Change, id: str) -> Version | None:
+        found = self._tx.read(change.type, id)
+        if found is not None and self._shows(change, found):
+            return found
+        deletes = change.method == "DELETE"
+        if not deletes and (found is not None or not self._may_choose_ids(change.type)):
+            raise FhirError("not-found", f"There is no such {change.type}")
+        return None
+
+    def matched(self, change: Change, found: Version) -> Version:
+        if not self._shows(change, found):  # a search of another's permission has found it a moment ago
+            raise FhirError("not-found", f"There is no such {change.type}")
+        return found
+
+    def _shows(self, change: Change, found: Version) -> bool:
+        """Whether it may be changed; FhirError("forbidden") where it may only be looked at."""
+        letter = "d" if change.method == "DELETE" else "u"
+        if self.view.shows(found, letter):
+            return True
+        if any(self.view.shows(found, other) for other in "rs"):
+            raise FhirError("forbidden", f"This {change.type} may be read, and not be changed")
+        return False
+
+    def _may_choose_ids(self, type: str) -> bool:
+        return any(
+            scope.level == "system"
+            and scope.type in ("*", type)
+            and "u" in scope.may
+            and level(self._grant, "system", type) == EVERYTHING
+            for scope in self._grant.scopes
+        )
+
+    def writes(self, change: Change, before: Version | None, after: Resource, values: Values) -> None:
+        one = _Written(change, before, after, facts_to_be(change.type, after["id"], self._now, values))
+        if change.type == "Patient" and before is None:
+            self._new.add(after["id"])
+        if not self._is_within(one):
+            self._pending.append(one)
+        stored = decode_stored(before.body) if before and before.body else None
+        if self._grant.role in ("patient", "related"):
+            self._check_own(one, stored)
+        if self._grant.role == "practitioner" and change.type in SHARED_WITHOUT_PATIENT:
+            self._check_patient(one)
+        if before is not None and may_be_labelled(before.body or b""):
+            self._check_labels(one, stored or {})
+
+    def settle(self) -> None:
+        for one in self._pending:
+            if not (one.patients & self._new and self._is_within(one)):
+                error = FhirError("forbidden", f"This {one.change.type} would not be within what is granted")
+                raise inside(error, one.change.where)
+
+    def _is_within(self, one: _Written) -> bool:
+        """Whether the grant has what the resource becomes."""
+        created = one.before is None or one.before.deleted
+        letters = "u" if not created else "c" if one.change.method == "POST" else "cu"
+        within = either([granted(self._grant, one.change.type, letter) for letter in letters])
+        if within in (EVERYTHING, NOTHING):
+            return within == EVERYTHING
+        return asked(holds(within, one.facts), self._tx.search)
+
+    def _check_patient(self, one: _Written) -> None:
+        """A practitioner writes what is a patient's, before and after."""
+        for facts in (one.facts, facts_of(one.before) if one.before and one.before.body else one.facts):
+            codes = in_compartment(facts.type)
+            rows = facts.rows.get("reference", ())
+            if not any(row[0] in codes and row[1] == "Patient" for row in rows):
+                raise FhirError("forbidden", f"A {facts.type} of no patient is the administrators'")
+
+    def _check_labels(self, one: _Written, before: Resource) -> None:
+        if not set(_labels(before)) - set(_labels(one.after)):
+            return
+        calm = Rules(
+            replace(self._grant, emergencies=(), purpose="TREAT"), self._now, self.view.rules.denials
+        )
+        assert one.before is not None
+        steps = holds(calm.visible(one.change.type, "u"), facts_of(one.before))
+        if not asked(steps, self._tx.search):
+            raise FhirError("forbidden", "A label is not taken off because the glass was broken")
+
+    # A patient's own
+
+    def _check_own(self, one: _Written, before: Resource | None) -> None:
+        own, type = _OWN[one.change.type], one.change.type
+        me, patient = str(self._grant.user), str(self._grant.patient or self._grant.user)
+        patient = patient.removeprefix("Patient/")
+        if type != "AppointmentResponse" and not self._is_about(one, patient):
+            raise FhirError("forbidden", f"A {type} of a patient's is about that patient")
+        for name in own.authors:
+            mine = [self._is(reference, me) for reference in _at(one.after, name.split("."))]
+            if not all(mine) or (own.needed and not mine):
+                raise FhirError("forbidden", "Nobody writes in another's name", expression=f"{type}.{name}")
+        if before is None:
+            return
+        if not any(
+            self._is(reference, me) for name in own.authors for reference in _at(before, name.split("."))
+        ):
+            raise FhirError("forbidden", f"This {type} is not the patient's to change")
+        if own.elements is not None and _changed(before, one.after) - own.elements:
+            raise FhirError("forbidden", f"Of this {type} only {', '.join(sorted(own.elements))} may change")
+
+    def _is_about(self, one: _Written, patient: str) -> bool:
+        """Its subject, or the patient it is for, is this one: by reference, or found by the identifier."""
+        code = in_compartment(one.change.type)[0]
+        rows = one.facts.rows.get("reference", ())
+        whom = {row[2] for row in rows if row[0] in (code, "subject", "patient") and row[1] == "Patient"}
+        if one.change.type == "Communication" and "subject" not in one.after:
+            return True
+        return whom == {patient}
+
+    def _is(self, reference: Any, who: str) -> bool:
+        text = reference.get("reference") if isinstance(reference, dict) else None
+        if not isinstance(text, str):
+            return False
+        return text.removeprefix(f"{self._base}/").partition("/_history/")[0] == who
+
+
+def _at(node: Any, path: Sequence[str]) -> Iterator[Any]:
+    """What stands at a path of elements, each item of a list by itself."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _at(item, path)
+    elif not path:
+        yield node
+    elif isinstance(node, dict) and path[0] in node:
+        yield from _at(node[path[0]], path[1:])
+
+
+def _changed(before: Resource, after: Resource) -> set[str]:
+    names = before.keys() | after.keys()
+    return {name.removeprefix("_") for name in names if before.get(name) != after.get(name)}
+
+
+def _labels(resource: Resource) -> Iterator[tuple[str, str]]:
+    """The labels that hide."""
+    for label in (resource.get("meta") or {}).get("security") or ():
+        of = (label.get("system", ""), label.get("code", ""))
+        if of in ((CONFIDENTIALITY, "R"), (CONFIDENTIALITY, "V"), (OURS, "sperret")):
+            yield of
