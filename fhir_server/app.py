@@ -10,7 +10,7 @@ import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,19 +31,24 @@ from fhir_server.errors import FhirError, Issue, operation_outcome
 from fhir_server.exchange import Policy, Service
 from fhir_server.http import Fhir, Grants
 from fhir_server.imported import Imported
-from fhir_server.instants import http_date
+from fhir_server.instants import http_date, microseconds
 from fhir_server.origin import BASE, Origin, networks
 from fhir_server.outgoing import Outgoing
 from fhir_server.preconditions import ANY
 from fhir_server.published import publish
 from fhir_server.settings import VERSION, Settings
+from fhir_server.smart import http as smart_http
 from fhir_server.smart import provider_settings
+from fhir_server.smart.clients import LOOPBACK
 from fhir_server.smart.memory import Memory
+from fhir_server.smart.origins import Origins
 from fhir_server.smart.provider_settings import Provider
+from fhir_server.smart.terms import Terms
 from fhir_server.store.base import Store, T, Transaction
 from fhir_server.write import Change, commit
 
 READY_SECONDS = 3
+_SWEEP_SECONDS = 600
 _DELETES = 1000  # by one conditional delete, where several are allowed
 _DEVICE: dict[str, Any] = {
     "resourceType": "Device",
@@ -63,7 +68,7 @@ class Varde(FastAPI):
             await super().__call__(scope, receive, send)
             return
         path = scope["path"]
-        inside = path == BASE or path.startswith(f"{BASE}/")
+        inside = (path == BASE or path.startswith(f"{BASE}/")) and path != smart_http.DISCOVERY
         await (self.fhir if inside else super().__call__)(scope, receive, _dated(send))
 
 
@@ -99,8 +104,10 @@ def create_app(
     """The server; a store that is passed in is opened and closed with it all the same.
 
     `outgoing` is how it reaches other servers (the keys of clients, OpenID providers); `grants` stands in for
-    the authorization server: what a request is allowed, by its Authorization.
+    the authorization server: what a request is allowed, by its Authorization. ValueError for settings that
+    are not safe.
     """
+    check_safe(settings)
     clock = clock or utc_now
     imported = Imported(Path(settings.terminology))
     vocabulary.use_imported(imported)
@@ -119,11 +126,11 @@ def create_app(
             settings.claimed_profiles,
         ),
         explains=settings.explain_searches,
-        smart=Memory.fresh(outgoing, _providers(settings)),
+        smart=Memory.fresh(outgoing, _providers(settings), _terms(settings)),
     )
 
     made: Made | None = None
-    if settings.audit:
+    if settings.auth if settings.audit is None else settings.audit:
         service, made = _logged(service)
 
     @asynccontextmanager
@@ -131,6 +138,7 @@ def create_app(
         try:
             await start(service)
             async with AsyncExitStack() as stack:
+                await stack.enter_async_context(_swept(service))
                 if service.journal and made:
                     checkpoints = Checkpoints(Path(settings.keys))
                     await stack.enter_async_context(kept_up(service.journal, made, checkpoints))
@@ -140,7 +148,9 @@ def create_app(
 
     app = Varde(title="Varde", version=VERSION, openapi_url=None, lifespan=lifespan)
     origin = Origin(settings.base_url, networks(settings.trusted_proxies.split(",")))
-    app.fhir = _shared(Fhir(service, origin, settings.max_body_bytes, grants), settings.cors_origins)
+    app.fhir = _shared(Fhir(service, origin, settings.max_body_bytes, grants), service, settings)
+    if settings.auth:
+        app.router.routes += smart_http.routes(service, origin, _named(settings))
     app.add_exception_handler(HTTPException, _outside)
     _add_operations(app, service.store)
     return app
@@ -153,26 +163,74 @@ def _logged(service: Service) -> tuple[Service, Made]:
     return replace(service, store=current(service.store, made), journal=journal), made
 
 
-def _shared(fhir: ASGIApp, origins: str) -> ASGIApp:
-    """The FHIR API as browsers may use it from pages of these origins.
+def check_safe(settings: Settings) -> None:
+    """ValueError where access would be open to others, or the server could not say who it is."""
+    local = settings.host in LOOPBACK
+    if not settings.auth and not local:
+        raise ValueError("Access control may only be off (--no-auth) on a loopback address such as 127.0.0.1")
+    if settings.auth and not local and settings.base_url is None:
+        raise ValueError(
+            "Applications have to know this server by one URL: say which, --base-url https://HOST/fhir"
+        )
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(
+        settings.auth,
+        Path(settings.keys),
+        settings.access_token_seconds,
+        settings.backend_token_seconds,
+        settings.refresh_token_days * 24 * 3600,
+    )
+
+
+@asynccontextmanager
+async def _swept(service: Service) -> AsyncIterator[None]:
+    """Records that have expired are dropped once in a while."""
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            with suppress(FhirError):  # the store is not there: later, then
+                while await service.store.transact(lambda tx: tx.sweep(microseconds(service.clock()))):
+                    pass
+
+    task = asyncio.create_task(sweep())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _named(settings: Settings) -> list[str]:
+    return [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
+
+
+def _shared(fhir: ASGIApp, service: Service, settings: Settings) -> ASGIApp:
+    """The FHIR API for pages of registered applications, and of the origins that the settings name.
 
     https://hl7.org/fhir/R4/security.html#cors
     """
-    allowed = [origin.strip() for origin in origins.split(",") if origin.strip()]
-    if not allowed:
-        return fhir
-    return CORSMiddleware(
-        fhir,
-        allow_origins=allowed,
-        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=[
-            "Accept", "Authorization", "Content-Type", "If-Match", "If-Modified-Since", "If-None-Exist",
-            "If-None-Match", "Prefer", "X-Request-Id",
-        ],
-        expose_headers=[
-            "Content-Location", "ETag", "Last-Modified", "Location", "Retry-After", "X-Request-Id",
-        ],
-    )  # fmt: skip
+    if settings.auth:
+        apps = smart_http.ForApps(fhir, Origins(service), _named(settings), **_CORS)
+        return smart_http.OpenAt(f"{BASE}/metadata", fhir, apps)
+    allowed = _named(settings)
+    return CORSMiddleware(fhir, allow_origins=allowed, **_CORS) if allowed else fhir
+
+
+_CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+    "allow_headers": [
+        "Accept", "Authorization", "Content-Type", "If-Match", "If-Modified-Since", "If-None-Exist",
+        "If-None-Match", "Prefer", "X-Provenance", "X-Request-Id",
+    ],
+    "expose_headers": [
+        "Content-Location", "ETag", "Last-Modified", "Location", "Retry-After", "WWW-Authenticate",
+        "X-Request-Id",
+    ],
+}  # fmt: skip
 
 
 def open_store(url: str) -> Store:
@@ -212,6 +270,7 @@ async def prepare(settings: Settings) -> None:
     """
     networks(settings.trusted_proxies.split(","))
     Memory.fresh(None, _providers(settings))
+    check_safe(settings)
     service = Service(open_store(settings.store), utc_now, time_ordered_id, utc_now())
     try:
         await start(service)

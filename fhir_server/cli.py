@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import secrets
 import tempfile
@@ -65,6 +66,10 @@ def serve(
     providers: Annotated[str, _option("providers")] = "",
     trusted_proxies: Annotated[str, _option("trusted_proxies")] = "",
     cors_origins: Annotated[str, _option("cors_origins")] = "",
+    auth: Annotated[
+        bool, typer.Option("--auth/--no-auth", envvar="VARDE_AUTH", help=_FIELDS["auth"].description)
+    ] = True,
+    keys: Annotated[str, _option("keys")] = _FIELDS["keys"].default,
 ) -> None:
     """Serve the FHIR API at http://HOST:PORT/fhir until stopped.
 
@@ -81,6 +86,8 @@ def serve(
         providers=providers,
         trusted_proxies=trusted_proxies,
         cors_origins=cors_origins,
+        auth=auth,
+        keys=keys,
     )
     _run(settings)
 
@@ -123,6 +130,8 @@ def _run(settings: Settings) -> None:
     except (FhirError, ValueError) as error:
         _errors.print(f"[bold red]Varde cannot start.[/] {error}", highlight=False)
         raise typer.Exit(1) from None
+    if not settings.auth:
+        _warn_open(settings)
     log.event("start", host=settings.host, port=settings.port, workers=settings.workers, version=VERSION)
     options: dict[str, Any] = {
         "host": settings.host,
@@ -146,8 +155,19 @@ def _run(settings: Settings) -> None:
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
         os.environ[later.FOLDER] = answers
         for name, value in settings.model_dump(exclude_none=True).items():
-            os.environ[f"VARDE_{name.upper()}"] = str(value)
+            text = json.dumps(value) if isinstance(value, dict) else str(value)
+            os.environ[f"VARDE_{name.upper()}"] = text
         uvicorn.run("fhir_server.app:from_environment", factory=True, workers=settings.workers, **options)
+
+
+def _warn_open(settings: Settings) -> None:
+    """Loudly: on the terminal, and in the log."""
+    from fhir_server import log
+
+    said = "Whoever reaches this server can read and change everything."
+    if _errors.is_terminal:
+        _errors.print(f"[bold red]ACCESS CONTROL IS OFF (--no-auth).[/] {said}", highlight=False)
+    log.event("access-control-is-off", "warning", host=settings.host, message=said)
 
 
 if __name__ == "__main__":

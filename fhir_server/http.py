@@ -42,6 +42,8 @@ from fhir_server.negotiation import (
 from fhir_server.origin import BASE, Origin
 from fhir_server.preconditions import etag
 from fhir_server.resource_json import decode_stored, encode, prettify
+from fhir_server.smart import bearer
+from fhir_server.smart.bearer import Unauthenticated
 
 _ROUTES = {
     **ROUTES,
@@ -53,7 +55,6 @@ _ROUTES = {
     },
     "_async/{id}/result": {"GET": ("async-result", later.result)},
 }
-_PUBLIC = frozenset({"capabilities"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _RESOURCE, _FORM = frozenset({JSON, XML}), frozenset({FORM})
 _PATCH = frozenset({JSON, XML, JSON_PATCH, XML_PATCH})
@@ -104,7 +105,7 @@ class _Call:
 class Fhir:
     """The ASGI application; `origin` says under which URL the client sees it.
 
-    `grants` says what each request is allowed; without it every one is allowed everything.
+    `grants` says what each request is allowed, in place of the access tokens that the service knows.
     """
 
     def __init__(
@@ -150,10 +151,17 @@ class Fhir:
         query = scope["query_string"].decode("latin-1")
         format_ = _form(call, query)
         accept = call.headers.get("accept")
-        interaction, place = _route(call, scope["path"].removeprefix(BASE), accept, format_)
+        with suppress(FhirError):  # what is refused is told, if possible, in the format asked for
+            call.format = response_format(accept, format_)
+        path = scope["path"].removeprefix(BASE)
+        public = path == "/metadata" and call.method in ("GET", "HEAD")
+        grant = None if public else await self._grant(call, f"{base}{path}", scope)
+        interaction, place = _route(call, path)
         if call.trail is not None:  # known before it may be refused
             call.trail.asked(call.interaction, call.method, place.path, place.type, place.id, query)
-        service = await self._seen(call, place)
+        if grant is not None:
+            permits.check(grant, call.interaction, place.type, place.id, place.member)
+        service = seen_by(self._service, grant)
         as_content = binary.is_read_as_content(call.interaction, place.type, accept, format_)
         is_form = place.template.endswith("_search")
         if not as_content and not is_form:
@@ -194,15 +202,23 @@ class Fhir:
         response = await interaction(service, request)
         return binary.as_content(response, accept) if as_content else response
 
-    async def _seen(self, call: _Call, place: Place) -> Service:
-        """The service as the requester may have it; FhirError("forbidden") for what is not granted at all."""
-        if self._grants is None or call.interaction in _PUBLIC:
-            return self._service
-        grant = await self._grants(self._service, call.headers.get("authorization"))
+    async def _grant(self, call: _Call, url: str, scope: Scope) -> Grant | None:
+        """What the sender is allowed, None where access control is off; FhirError("login") for strangers."""
+        authorization = call.headers.get("authorization")
+        if self._grants is not None:
+            grant = await self._grants(self._service, authorization)
+        elif not self._service.smart.terms.enforced:
+            return None
+        else:
+            proofs = tuple(value.decode("latin-1") for name, value in scope["headers"] if name == b"dpop")
+            try:
+                grant = await bearer.grant_of(self._service, authorization, proofs, call.method, url)
+            except Unauthenticated as error:
+                call.more.append(("www-authenticate", error.challenge))
+                raise FhirError("login", str(error)) from None
         if call.trail is not None:
             call.trail.who = who(grant, call.trail.who.address)
-        permits.check(grant, call.interaction, place.type, place.id, place.member)
-        return seen_by(self._service, grant)
+        return grant
 
     async def _read_body(self, headers: dict[str, str], receive: Receive) -> bytes:
         """The whole body; FhirError("too-large") as soon as it is clear, with or without Content-Length."""
@@ -254,11 +270,7 @@ def _read_headers(scope: Scope) -> dict[str, str]:
     return headers
 
 
-def _route(call: _Call, path: str, accept: str | None, format_: str | None) -> tuple[Interaction, Place]:
-    with suppress(
-        FhirError
-    ):  # what is wrong with the path is told first, if possible in the format asked for
-        call.format = response_format(accept, format_)
+def _route(call: _Call, path: str) -> tuple[Interaction, Place]:
     place = match(path)
     call.template = f"{BASE}/{place.template}"
     routes = _ROUTES[place.template]

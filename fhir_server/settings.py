@@ -17,6 +17,20 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="VARDE_", extra="ignore")
 
+    auth: bool = Field(
+        default=True,
+        description="Control access by SMART on FHIR. Off is only possible on a loopback address: for trying"
+        " things out.",
+    )
+    access_token_seconds: int = Field(
+        default=3600, ge=60, le=86400, description="How long an access token of an app is good."
+    )
+    backend_token_seconds: int = Field(
+        default=300, ge=60, le=3600, description="How long an access token of a backend service is good."
+    )
+    refresh_token_days: int = Field(
+        default=90, ge=1, le=366, description="How long a refresh token is good that nobody uses."
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on.")
     store: str = Field(

@@ -59,7 +59,17 @@ def serving(store: str, log: Path, *, port: int = 0, workers: int = 1) -> Iterat
     if port:
         _refuse_taken(port)
     chosen = port or free_port()
-    options = ["--host", HOST, "--port", str(chosen), "--store", store, "--workers", str(workers)]
+    options = [
+        "--no-auth",
+        "--host",
+        HOST,
+        "--port",
+        str(chosen),
+        "--store",
+        store,
+        "--workers",
+        str(workers),
+    ]
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own program, arguments as a list
             [sys.executable, "-m", "fhir_server.cli", "serve", *options],

@@ -67,7 +67,7 @@ class Server:
         self.store = open_store(store_url)
         self._grant: Grant | None = None
         app = create_app(
-            Settings(), self.store, clock or Clock(), lambda: f"n{next(ids)}", grants=self._grants
+            Settings(auth=False), self.store, clock or Clock(), lambda: f"n{next(ids)}", grants=self._grants
         )
         self._runner = asyncio.Runner()
         self._lifespan = app.router.lifespan_context(app)

@@ -132,6 +132,6 @@ def ward(store_url: str) -> Iterator[Ward]:
     clock = Clock()
     clock.now = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
     store = open_store(store_url)
-    fhir = Fhir(create_app(Settings(), store, clock, lambda: f"n{next(ids)}"), store)
+    fhir = Fhir(create_app(Settings(auth=False), store, clock, lambda: f"n{next(ids)}"), store)
     yield Ward(fhir, clock)
     fhir.close()

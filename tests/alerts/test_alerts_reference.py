@@ -283,7 +283,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     clock = Clock()
     clock.now = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
     store = open_store(f"sqlite:///{tmp_path_factory.mktemp('reference')}/varde.db")
-    fhir = Fhir(create_app(Settings(), store, clock, lambda: f"n{next(ids)}"), store)
+    fhir = Fhir(create_app(Settings(auth=False), store, clock, lambda: f"n{next(ids)}"), store)
     yield Ward(fhir, clock)
     fhir.close()
 

@@ -126,7 +126,7 @@ def test_what_cannot_be_done_is_said(folder: Path, arguments: tuple[str, ...], s
 
 def test_explain_shows_the_rules_of_a_plan_definition(sqlite_url: str) -> None:
     store = open_store(sqlite_url)
-    fhir = Fhir(create_app(Settings(), store), store)
+    fhir = Fhir(create_app(Settings(auth=False), store), store)
     fhir.put("/Library/oxygen", library())
     fhir.put("/PlanDefinition/rule", definition(action("Low", title="Low oxygen", zone="red")))
     fhir.close()

@@ -132,7 +132,7 @@ def fhir(store_url: str, clock: Clock) -> Iterator[Fhir]:
     """A client of a fresh server on each of the stores."""
     ids = count(1)
     store = open_store(store_url)
-    app = create_app(Settings(), store, clock, lambda: f"n{next(ids)}")
+    app = create_app(Settings(auth=False), store, clock, lambda: f"n{next(ids)}")
     client = Fhir(app, store)
     yield client
     client.close()

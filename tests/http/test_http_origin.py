@@ -55,7 +55,7 @@ def test_a_trusted_proxy_must_be_an_address() -> None:
 @pytest.fixture
 def open_to_pages(sqlite_url: str) -> Iterator[Fhir]:
     store = open_store(sqlite_url)
-    app = create_app(Settings(cors_origins=PAGE, trusted_proxies="127.0.0.1"), store)
+    app = create_app(Settings(auth=False, cors_origins=PAGE, trusted_proxies="127.0.0.1"), store)
     client = Fhir(app, store)
     yield client
     client.close()
@@ -95,4 +95,4 @@ def test_the_public_base_is_in_locations_and_links(open_to_pages: Any) -> None:
 
 def test_a_setting_that_makes_no_sense_is_told_at_once() -> None:
     with pytest.raises((ValidationError, ValueError)):
-        create_app(Settings(trusted_proxies="not an address"))
+        create_app(Settings(auth=False, trusted_proxies="not an address"))

@@ -17,7 +17,9 @@ from tests.http.conftest import Fhir
 def strict(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fhir]:
     monkeypatch.setattr(app, "_DELETES", 5)
     store = open_store(store_url)
-    client = Fhir(create_app(Settings(conditional_delete="multiple", versioned_updates=True), store), store)
+    client = Fhir(
+        create_app(Settings(auth=False, conditional_delete="multiple", versioned_updates=True), store), store
+    )
     yield client
     client.close()
 

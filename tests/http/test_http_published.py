@@ -23,9 +23,9 @@ def served(store_url):
     def start():
         if running:
             running.pop().close()
-        asyncio.run(prepare(Settings(store=store_url)))
+        asyncio.run(prepare(Settings(auth=False, store=store_url)))
         store = open_store(store_url)
-        running.append(Fhir(create_app(Settings(store=store_url), store), store))
+        running.append(Fhir(create_app(Settings(auth=False, store=store_url), store), store))
         return running[0]
 
     yield start

@@ -270,7 +270,7 @@ def test_chains_lead_through_it_and_to_it(fhir):
 def test_every_worker_knows_it_from_the_next_write_on(fhir, store_url, clock):
     store = open_store(store_url)
     other = type(fhir)(
-        create_app(Settings(), store, clock, iter(f"o{n}" for n in range(100)).__next__), store
+        create_app(Settings(auth=False), store, clock, iter(f"o{n}" for n in range(100)).__next__), store
     )
     try:
         put(fhir, patient("a"))

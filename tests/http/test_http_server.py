@@ -24,7 +24,8 @@ PATIENT = {"resourceType": "Patient"}
 def serving(folder, port, *options):
     """A ready server; gives its URL and the file of its log."""
     log = folder / "log"
-    command = [*VARDE, "serve", "--port", str(port), "--store", f"sqlite:///{folder}/varde.db", *options]
+    store = f"sqlite:///{folder}/varde.db"
+    command = [*VARDE, "serve", "--no-auth", "--port", str(port), "--store", store, *options]
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     url = f"http://127.0.0.1:{port}"
@@ -157,7 +158,7 @@ def test_a_client_that_goes_away_half_way_does_no_harm(tmp_path, free_port):
     ],
 )
 def test_what_keeps_it_from_starting_is_said_in_a_sentence(options, said, free_port):
-    done = run("serve", "--port", str(free_port), *options)
+    done = run("serve", "--no-auth", "--port", str(free_port), *options)
     assert done.returncode == 1
     assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
@@ -167,7 +168,14 @@ def test_a_port_in_use_ends_the_server(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        done = run("serve", "--port", str(taken.getsockname()[1]), "--store", f"sqlite:///{tmp_path}/v.db")
+        done = run(
+            "serve",
+            "--no-auth",
+            "--port",
+            str(taken.getsockname()[1]),
+            "--store",
+            f"sqlite:///{tmp_path}/v.db",
+        )
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
 

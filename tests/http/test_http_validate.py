@@ -233,7 +233,7 @@ def test_an_entry_of_a_bundle_is_held_to_its_profile(fhir):
 
 def test_a_setting_says_which_profiles_a_type_must_follow(store_url, clock):
     store = open_store(store_url)
-    app = create_app(Settings(profiles={"Patient": [URL]}, claimed_profiles=False), store, clock)
+    app = create_app(Settings(auth=False, profiles={"Patient": [URL]}, claimed_profiles=False), store, clock)
     client = Fhir(app, store)
     try:
         client.put("/StructureDefinition/named", NAMED)

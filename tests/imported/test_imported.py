@@ -386,7 +386,9 @@ def test_the_server_answers_from_it(tmp_path: Path) -> None:
     """Look-up, expansion, validation and a search below a code, of a system that no resource defines."""
     out = tmp_path / "out"
     build(release("sct", snomed(tmp_path)), out)
-    client = Client(create_app(Settings(store=f"sqlite:///{tmp_path}/varde.db", terminology=str(out))))
+    client = Client(
+        create_app(Settings(auth=False, store=f"sqlite:///{tmp_path}/varde.db", terminology=str(out)))
+    )
 
     def get(path: str) -> Any:
         answer = client.send(path, None, {})

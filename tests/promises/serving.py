@@ -77,7 +77,15 @@ class Server:
     def start(self) -> None:
         """Start and wait until it is ready."""
         command = [sys.executable, "-m", "fhir_server.cli", "serve", "--host", HOST, "--log-level", "warning"]
-        options = ["--port", str(self.port), "--store", self._store, "--workers", str(self._workers)]
+        options = [
+            "--no-auth",
+            "--port",
+            str(self.port),
+            "--store",
+            self._store,
+            "--workers",
+            str(self._workers),
+        ]
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*command, *options],

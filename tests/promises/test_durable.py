@@ -94,6 +94,7 @@ def test_a_mongodb_without_transactions_is_refused_and_left_as_it_was(
                 "-m",
                 "fhir_server.cli",
                 "serve",
+                "--no-auth",
                 "--port",
                 "0",
                 "--store",

@@ -45,7 +45,7 @@ EXCEPTIONS: dict[str, str] = {
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[files.Client]:
     path = tmp_path_factory.mktemp("terminology") / "varde.db"
-    client = files.Client(create_app(Settings(store=f"sqlite:///{path}")))
+    client = files.Client(create_app(Settings(auth=False, store=f"sqlite:///{path}")))
     yield client
     client.close()
 
