@@ -74,7 +74,7 @@ def sqlite_fhir(sqlite_url: str, clock: Any, keys: Path) -> Iterator[Logged]:
 def _client(url: str, clock: Any, keys: Path) -> Iterator[Logged]:
     ids = count(1)
     store = open_store(url)
-    app = create_app(Settings(audit=True, keys=str(keys)), store, clock, lambda: f"n{next(ids)}")
+    app = create_app(Settings(auth=False, audit=True, keys=str(keys)), store, clock, lambda: f"n{next(ids)}")
     client = Logged(app, store)
     yield client
     client.close()
