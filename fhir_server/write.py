@@ -72,7 +72,9 @@ async def _edited(service: Service, change: Change) -> Change:
         if change.edit is None or current.body is None:
             return change
         work = partial(change.edit, change, decode_stored(current.body))
-        edited = await asyncio.to_thread(work) if len(current.body) > _LARGE else work()
+        # a profile is compiled
+        is_much = len(current.body) > _LARGE or change.type == "StructureDefinition"
+        edited = await asyncio.to_thread(work) if is_much else work()
     except FhirError as error:
         raise inside(error, change.where) from None
     return replace(edited, id=current.id, made_from=current.version)

@@ -31,11 +31,11 @@ def check(bundle: Mapping[str, Any], at: Place, out: Problems) -> None:
         index, first = entries[0]
         resource = first.get("resource")
         if isinstance(resource, dict):
-            _check_complete(
-                kind, bundle, resource, first, inside(inside(at, "entry", index), "resource"), out
-            )
-    if kind == "document":
-        _check_reached(bundle, entries, at, out)
+            place = inside(inside(at, "entry", index), "resource")
+            known = _by_url(entries)
+            _check_complete(kind, known, resource, first.get("fullUrl"), place, out)
+            if kind == "document":
+                _check_reached(known, entries, at, out)
 
 
 def _entries(bundle: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -78,16 +78,28 @@ def _check_search(entry: Mapping[str, Any], at: Place, out: Problems) -> None:
         out.add("invalid", "Only an OperationOutcome is the outcome of a search", place)
 
 
-def _check_complete(
-    kind: str, bundle: Mapping[str, Any], resource: Any, entry: Mapping[str, Any], at: Place, out: Problems
-) -> None:
-    """What the Composition or the MessageHeader refers to must be in the Bundle."""
-    url = entry.get("fullUrl")
-    for reference, place in references(resource, at):
+Known = Mapping[str, list[tuple[int, dict[str, Any]]]]  # fullUrl -> the entries that have it
+
+
+def _by_url(entries: list[tuple[int, dict[str, Any]]]) -> Known:
+    known: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    for index, entry in entries:
+        url = entry.get("fullUrl")
+        if isinstance(url, str) and isinstance(entry.get("resource"), dict):
+            known.setdefault(url, []).append((index, entry["resource"]))
+    return known
+
+
+def _check_complete(kind: str, known: Known, resource: Any, url: Any, at: Place, out: Problems) -> None:
+    """What a Composition refers to, and the focus of a MessageHeader, must be in the Bundle.
+
+    https://hl7.org/fhir/R4/messageheader.html#notes: whom a message is from may be left out.
+    """
+    for reference, place in _must_be_there(kind, resource, at):
         text = reference.get("reference")
         if not isinstance(text, str) or text.startswith("#"):
             continue
-        targets = _targets(bundle, text, url if isinstance(url, str) else None)
+        targets = [target for _, target in _targets(known, text, url)]
         if not targets:
             out.add("invalid", f"What {place[2]} refers to is not in the {kind}", place)
             continue
@@ -98,22 +110,28 @@ def _check_complete(
             out.add("forbidden", f"Several entries could be what {place[2]} refers to", place)
 
 
+def _must_be_there(kind: str, resource: Mapping[str, Any], at: Place) -> Iterator[tuple[Any, Place]]:
+    if kind == "document":
+        yield from references(resource, at)
+        return
+    focus = resource.get("focus")
+    for index, reference in enumerate(focus if isinstance(focus, list) else ()):
+        if isinstance(reference, dict):
+            yield reference, inside(at, "focus", index)
+
+
 def _version(resource: Mapping[str, Any]) -> Any:
     meta = resource.get("meta")
     return meta.get("versionId") if isinstance(meta, dict) else None
 
 
-def _targets(bundle: Mapping[str, Any], reference: str, url: str | None) -> list[dict[str, Any]]:
-    """The resources of all entries that a reference can mean."""
+def _targets(known: Known, reference: str, url: Any) -> list[tuple[int, dict[str, Any]]]:
+    """The entries that a reference can mean, by their place, each with its resource."""
     match = _VERSIONED.fullmatch(reference)
     plain = match[1] if match else reference
-    if not _ABSOLUTE.match(plain) and url and (typed := _TYPED.fullmatch(url)):
+    if not _ABSOLUTE.match(plain) and isinstance(url, str) and (typed := _TYPED.fullmatch(url)):
         plain = url[: typed.start(1)] + plain
-    return [
-        entry["resource"]
-        for _, entry in _entries(bundle)
-        if entry.get("fullUrl") == plain and isinstance(entry.get("resource"), dict)
-    ]
+    return known.get(plain, [])
 
 
 def references(value: Any, at: Place) -> Iterator[tuple[dict[str, Any], Place]]:
@@ -133,21 +151,18 @@ def references(value: Any, at: Place) -> Iterator[tuple[dict[str, Any], Place]]:
             ]
 
 
-def _check_reached(bundle: Mapping[str, Any], entries: list[Any], at: Place, out: Problems) -> None:
+def _check_reached(known: Known, entries: list[tuple[int, dict[str, Any]]], at: Place, out: Problems) -> None:
     """https://hl7.org/fhir/R4/documents.html#content: everything in a document hangs on its Composition."""
-    by_url = {e["fullUrl"]: (n, e) for n, e in entries if isinstance(e.get("fullUrl"), str)}
-    if not entries or len(by_url) != len(entries):
+    if len({e["fullUrl"] for _, e in entries if isinstance(e.get("fullUrl"), str)}) != len(entries):
         return
     links: dict[int, set[int]] = {index: set() for index, _ in entries}
     for index, entry in entries:
         for reference, _ in references(entry.get("resource"), inside(at, "entry", index)):
             text = reference.get("reference")
-            for target in _targets(bundle, text, entry["fullUrl"]) if isinstance(text, str) else ():
-                for other, candidate in entries:
-                    if candidate.get("resource") is target:
-                        # a resource that refers to one in the document may belong to it as well (Provenance)
-                        links[index].add(other)
-                        links[other].add(index)
+            for other, _ in _targets(known, text, entry["fullUrl"]) if isinstance(text, str) else ():
+                # a resource that refers to one in the document may belong to it as well (Provenance)
+                links[index].add(other)
+                links[other].add(index)
     reached, waiting = set(), [entries[0][0]]
     while waiting:
         index = waiting.pop()

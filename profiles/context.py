@@ -51,7 +51,8 @@ class Context:
     environment: Environment = field(init=False)
     memo: dict[tuple[int, str], bool] = field(default_factory=dict)
     active: set[tuple[int, str]] = field(default_factory=set)
-    bundles: dict[int, dict[str, Any]] = field(default_factory=dict)
+    bundles: dict[int, dict[str, Any]] = field(default_factory=dict)  # of a Bundle, its entries by fullUrl
+    insides: dict[int, dict[str, Any]] = field(default_factory=dict)  # of a resource, what it contains by id
     steps: int = 0
 
     def __post_init__(self) -> None:
@@ -129,12 +130,15 @@ class Context:
 
     def _contained(self, id_: str, at: Place) -> Any:
         for resource, _ in self.around(at):
-            contained = resource.get("contained")
-            for item in contained if isinstance(contained, list) else ():
-                if isinstance(item, dict) and item.get("id") == id_:
-                    return item
-            if not id_ and isinstance(contained, list):
+            if not isinstance(resource.get("contained"), list):
+                continue
+            if not id_:
                 return resource
+            inside = self.insides.get(id(resource))
+            if inside is None:
+                inside = self.insides[id(resource)] = _by_id(resource["contained"])
+            if id_ in inside:
+                return inside[id_]
         return None
 
     def entry(self, bundle: Mapping[str, Any], reference: str, url: str | None) -> Any:
@@ -171,6 +175,14 @@ def _coding_member(coding: Mapping[str, Any], value_set: str, member: Member) ->
     if type(code) is not str:
         return False
     return member(value_set, system if type(system) is str else "", code)
+
+
+def _by_id(contained: list[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for item in contained:
+        if isinstance(item, dict) and isinstance(item.get("id"), str):
+            found.setdefault(item["id"], item)
+    return found
 
 
 def _entries(bundle: Mapping[str, Any]) -> dict[str, Any]:

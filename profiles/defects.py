@@ -69,6 +69,16 @@ INVARIANTS: dict[str, str] = {
     # Has no anchors, so that one good name makes any path good; and `[x]` may stand behind any of them.
     "eld-19": r"path.matches('^[^\\s.,:;\'\"\\/|?!@#$%&*()\\[\\]{}]{1,64}"
     r"([.][^\\s.,:;\'\"\\/|?!@#$%&*()\\[\\]{}]{1,64}(\\[x\\])?(\\:[^\\s.]+)?)*$')",
+    # Both look for the first element anew at each of the others: with thousands of them that takes minutes.
+    # These say the same of the parts of the paths before the first point.
+    "sdf-8": "(%resource.kind = 'logical' or element.first().path = %resource.type) and"
+    " iif(element.first().path.contains('.'),"
+    " element.tail().all(path.startsWith(%resource.snapshot.element.first().path & '.')),"
+    " element.tail().all(path.contains('.')) and"
+    " element.path.select(iif(contains('.'), substring(0, indexOf('.')), $this)).distinct().count() <= 1)",
+    "sdf-8a": "(%resource.kind = 'logical' or element.first().path.startsWith(%resource.type)) and"
+    " element.tail().all(path.contains('.')) and"
+    " element.path.select(iif(contains('.'), substring(0, indexOf('.')), $this)).distinct().count() <= 1",
     # Asks for FHIRPath's Boolean; the answer is one of FHIR's.
     "que-7": "operator = 'exists' implies (answer is boolean)",
 }

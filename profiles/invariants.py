@@ -6,7 +6,7 @@ another way, a value set that is not known) neither refuses nor accepts: a thoro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -60,15 +60,23 @@ def all_used(resource: Mapping[str, Any]) -> bool:
 
 
 def all_linked(resource: Mapping[str, Any]) -> bool:
-    """dom-3 in one pass: each contained resource is linked to, or refers to the one that contains it.
-
-    The published expression walks the whole resource anew for each of them, which a client could make last
-    for minutes.
-    """
+    """dom-3: each contained resource is linked to, or refers to the one that contains it."""
     listed = resource.get("contained")
     contained = [item for item in listed if type(item) is dict] if type(listed) is list else []
     links = _links(resource)
     return all("#" + str(item.get("id")) in links or "#" in _links(item) for item in contained)
+
+
+def leads_inside(reference: Mapping[str, Any], out: Problems) -> bool:
+    """ref-1: a reference that begins with # is to a contained resource, or to what contains it."""
+    target = reference.get("reference")
+    if type(target) is not str or target[:1] != "#" or target == "#":
+        return True
+    if out.inside is None or out.inside[0] is not out.root:
+        listed = out.root.get("contained") if type(out.root) is dict else None
+        ids = [item.get("id") for item in listed if type(item) is dict] if type(listed) is list else []
+        out.inside = (out.root, frozenset(id_ for id_ in ids if type(id_) is str))
+    return target[1:] in out.inside[1]
 
 
 def _links(resource: Any) -> set[str]:
@@ -84,6 +92,14 @@ def _links(resource: Any) -> set[str]:
         elif type(value) is list:
             waiting += value
     return found
+
+
+# Rules whose published expressions walk the whole resource anew for each thing that it contains or refers to:
+# a client could make them last for minutes. These say the same in one pass.
+_LINEAR: dict[str, Callable[[Any, Problems], bool]] = {
+    "dom-3": lambda resource, _: all_linked(resource),
+    "ref-1": leads_inside,
+}
 
 
 @dataclass(frozen=True)
@@ -121,8 +137,8 @@ def compile_rule(expression: str, type_: str, *, published: bool) -> fhirpath.Ex
 
 def invariant(value: Any, rule: Rule, at: Place, out: Problems) -> None:
     """Compiled checks call this for each value that a rule is about."""
-    if rule.name == "dom-3":
-        if not all_linked(value):
+    if (linear := _LINEAR.get(rule.name)) is not None:
+        if not linear(value, out):
             broken(rule, at, out)
         return
     expression = rule.compiled

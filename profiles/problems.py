@@ -73,10 +73,11 @@ class Problems:
 
     `rule` is the canonical of the profile whose check is running. `context` is what a check may ask beyond
     the value before it (profiles.context); None where only the types' structure is judged. `resource` is the
-    one that is being judged, `root` the one that contains it, or itself.
+    one that is being judged, `root` the one that contains it, or itself. `inside` is a root and the ids of
+    what it contains, once they were asked for.
     """
 
-    __slots__ = ("context", "found", "resource", "root", "rule")
+    __slots__ = ("context", "found", "inside", "resource", "root", "rule")
 
     def __init__(self, context: Any = None) -> None:
         self.found: list[Problem] = []
@@ -84,6 +85,7 @@ class Problems:
         self.context = context
         self.resource: Any = None
         self.root: Any = None
+        self.inside: tuple[Any, frozenset[str]] | None = None
 
     def add(
         self, code: str, diagnostics: str, at: Place, severity: str = "error", rule: str | None = None

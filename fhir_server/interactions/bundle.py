@@ -17,7 +17,7 @@ from fhir_server.exchange import Request, Response, Service, traced
 from fhir_server.instants import http_date
 from fhir_server.interactions import create, delete, patch, update
 from fhir_server.interactions.entries import full_url, location, response_of, status_line
-from fhir_server.interactions.incoming import read_criteria
+from fhir_server.interactions.incoming import is_much, read_criteria
 from fhir_server.interactions.operations import meta
 from fhir_server.interactions.outgoing import answer
 from fhir_server.interactions.read import show
@@ -101,7 +101,7 @@ async def bundle(service: Service, request: Request) -> Response:
 
 
 async def _transaction(service: Service, request: Request, sent: list[Any]) -> list[dict[str, Any]]:
-    if len(sent) < _MANY:
+    if len(sent) < _MANY and not any(map(_is_much, sent)):
         entries, changes = _read_transaction(service, request, sent)
     else:
         entries, changes = await asyncio.to_thread(_read_transaction, service, request, sent)
@@ -145,6 +145,13 @@ def _read_transaction(
     if errors:
         raise FhirError(errors[0].category, issues=[issue for error in errors for issue in error.issues])
     return entries, changes
+
+
+def _is_much(item: Any) -> bool:
+    """Whether the resource of an entry is much to look through, or a profile, which is compiled."""
+    resource = item.get("resource") if isinstance(item, dict) else None
+    type_ = resource.get("resourceType") if isinstance(resource, dict) else None
+    return is_much(Request("POST", "", str(type_), resource=resource))
 
 
 def _full_urls(sent: list[Any]) -> Counter[str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from fhir_server.exchange import Request, Response, Service
-from fhir_server.interactions.incoming import read_criteria, read_resource
+from fhir_server.interactions.incoming import read_change, read_criteria, read_resource
 from fhir_server.interactions.outgoing import answer
 from fhir_server.write import Change, commit
 
 
 async def create(service: Service, request: Request) -> Response:
     """201; with If-None-Exist 200 where one exists, and 412 where several do."""
-    (outcome,) = await commit(service, [change(service, request)], request.base)
+    (outcome,) = await commit(service, [await read_change(change, service, request)], request.base)
     return answer(request, outcome)
 
 

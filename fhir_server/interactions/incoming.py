@@ -5,7 +5,9 @@ https://hl7.org/fhir/R4/http.html#Status-Codes, https://hl7.org/fhir/R4/validati
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Callable
 from typing import Any
 
 from fhir_server.alerts import check_plan
@@ -14,10 +16,30 @@ from fhir_server.errors import FhirError, Issue
 from fhir_server.exchange import Request, Service
 from fhir_server.search.parse import parse_criteria
 from fhir_server.search.query import Query
+from fhir_server.write import Change
 from profiles.structure import validate
 
 ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _WITH_THRESHOLDS = frozenset({"CarePlan", "Goal"})
+_LARGE = 32_000  # bytes of a body: some 30 ms, at worst
+_MANY = 500  # items of one element
+
+
+async def read_change(
+    make: Callable[[Service, Request], Change], service: Service, request: Request
+) -> Change:
+    """The change that `make` reads from a request: in a thread where the resource is much to look through."""
+    return await asyncio.to_thread(make, service, request) if is_much(request) else make(service, request)
+
+
+def is_much(request: Request) -> bool:
+    """Whether reading and judging what is sent could hold up everybody else; a profile is compiled for it."""
+    if len(request.body) > _LARGE or request.type == "StructureDefinition":
+        return True
+    resource = request.resource
+    return isinstance(resource, dict) and any(
+        type(value) is list and len(value) > _MANY for value in resource.values()
+    )
 
 
 def read_resource(request: Request) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fhir_server.errors import FhirError
 from fhir_server.exchange import Request, Response, Service
-from fhir_server.interactions.incoming import ID, read_resource, target_criteria
+from fhir_server.interactions.incoming import ID, read_change, read_resource, target_criteria
 from fhir_server.interactions.outgoing import answer
 from fhir_server.preconditions import parse_etags
 from fhir_server.write import Change, commit
@@ -15,7 +15,7 @@ from fhir_server.write import Change, commit
 
 async def update(service: Service, request: Request) -> Response:
     """200, or 201 where the resource was not there; 412 where If-Match or If-None-Match does not hold."""
-    (outcome,) = await commit(service, [change(service, request)], request.base)
+    (outcome,) = await commit(service, [await read_change(change, service, request)], request.base)
     return answer(request, outcome)
 
 

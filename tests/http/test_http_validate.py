@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 
 from fhir_server.app import create_app, open_store
+from fhir_server.interactions import incoming
 from fhir_server.settings import Settings
+from profiles.structure import validate
 from tests.http.conftest import Fhir
 
 HL7 = "http://hl7.org/fhir/StructureDefinition/"
@@ -244,3 +247,42 @@ def test_a_setting_says_which_profiles_a_type_must_follow(store_url, clock):
         assert client.post("/Basic", {"resourceType": "Basic", "code": {"text": "a"}}).status_code == 201
     finally:
         client.close()
+
+
+MANY = [{"resourceType": "Basic", "id": f"b{n}", "code": {"text": "x"}} for n in range(600)]
+
+
+@pytest.mark.parametrize("way", ["alone", "transaction", "batch"])
+@pytest.mark.parametrize(
+    ("resource", "aside"),
+    [
+        (
+            {
+                **PATIENT,
+                "link": [{"type": "refer", "other": {"reference": f"#{b['id']}"}} for b in MANY],
+                "contained": MANY,
+            },
+            True,
+        ),
+        (NAMED, True),
+        (PATIENT, False),
+    ],
+    ids=["much", "a profile", "little"],
+)
+def test_what_takes_long_to_judge_does_not_hold_up_the_others(fhir, monkeypatch, way, resource, aside):
+    """It is judged in a thread beside that of the event loop."""
+    threads = []
+
+    def noting(judged):
+        threads.append(threading.current_thread())
+        return validate(judged)
+
+    monkeypatch.setattr(incoming, "validate", noting)
+    resource = {name: value for name, value in resource.items() if name != "id"}
+    if way == "alone":
+        answer = fhir.post(f"/{resource['resourceType']}", resource)
+    else:
+        entry = {"resource": resource, "request": {"method": "POST", "url": resource["resourceType"]}}
+        answer = fhir.post("", {"resourceType": "Bundle", "type": way, "entry": [entry]})
+    assert answer.status_code in (200, 201), answer.text
+    assert [thread is not threading.main_thread() for thread in threads] == [aside]

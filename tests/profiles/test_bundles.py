@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from profiles.conformance import Profiles
@@ -54,6 +56,47 @@ def document(*resources, **composition):
 
 DOCTOR = {"resourceType": "Practitioner", "id": "d", "text": TEXT}
 PATIENT = {"resourceType": "Patient", "id": "p", "text": TEXT}
+
+
+def message(*resources, **header):
+    first = {
+        "resourceType": "MessageHeader",
+        "id": "m",
+        "text": TEXT,
+        "eventCoding": {"system": "https://a.example/events", "code": "reading"},
+        "source": {"endpoint": "https://a.example/in"},
+    } | header
+    return {"resourceType": "Bundle", "type": "message", "entry": [entry(r) for r in (first, *resources)]}
+
+
+def test_a_message_holds_its_focus_and_may_leave_out_whom_it_is_from():
+    sent = {"focus": [{"reference": "Patient/p"}], "sender": {"reference": "Practitioner/far"}}
+    assert errors(message(PATIENT, **sent)) == []
+    assert errors(message(DOCTOR, **sent)) == [("invalid", "Bundle.entry[0].resource.focus[0]")]
+
+
+def test_a_message_begins_with_its_header_and_says_its_event():
+    late = message(PATIENT)
+    late["entry"].reverse()
+    assert errors(late) == [("invariant", "Bundle")]
+    silent = message(PATIENT)
+    del silent["entry"][0]["resource"]["eventCoding"]
+    assert errors(silent) == [("required", "Bundle.entry[0].resource.event")]
+
+
+def test_an_entry_of_a_message_has_a_full_url():
+    bundle = message(PATIENT)
+    del bundle["entry"][1]["fullUrl"]
+    assert errors(bundle) == [("invalid", "Bundle.entry[1]")]
+
+
+def test_a_document_of_thousands_is_looked_through_once():
+    """Each reference was looked for among all entries: minutes for so many."""
+    patients = [{**PATIENT, "id": f"p{n}"} for n in range(3000)]
+    section = {"title": "x", "text": TEXT, "entry": [{"reference": f"Patient/{r['id']}"} for r in patients]}
+    started = time.perf_counter()
+    assert errors(document(DOCTOR, *patients, section=[section])) == []
+    assert time.perf_counter() - started < 60
 
 
 def test_a_document_holds_what_its_composition_refers_to():
