@@ -32,6 +32,8 @@ class Library:
     regex: Regex
     compile: Callable[[Resource], CodeSystem] = compile_code_system
     large: Callable[[str], Sequence[LargeSystem]] = lambda url: ()
+    # What answers were made from, by type and canonical: code systems and the value sets that others take in.
+    used: dict[tuple[str, str], Resource] = field(default_factory=dict)
     _by_url: dict[tuple[str, str], list[Resource]] = field(default_factory=dict)
     _systems: dict[tuple[int, tuple[str, ...]], CodeSystem] = field(default_factory=dict)
     _aliases: dict[str, str] = field(default_factory=dict)
@@ -78,6 +80,18 @@ class Library:
         self, url: str, version: str | None, supplements: Iterable[str] = ()
     ) -> CodeSystem | None:
         """A code system that has concepts, with its language packs and those supplements that are named."""
+        found = self._code_system(url, version, supplements)
+        if found:
+            self.use("CodeSystem", found.resource)
+            for canonical in found.supplements:
+                self.use("CodeSystem", self.supplement(canonical) or {})
+        return found
+
+    def use(self, kind: str, resource: Resource) -> None:
+        """Note that an answer is made from a resource."""
+        self.used.setdefault((kind, canonical_of(resource)), resource)
+
+    def _code_system(self, url: str, version: str | None, supplements: Iterable[str]) -> CodeSystem | None:
         if url == UCUM:
             return UNITS if version is None else None
         for resource in self.versions("CodeSystem", url):

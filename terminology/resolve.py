@@ -67,7 +67,10 @@ def value_set(library: Library, canonical: str, source: Resource, asked: Asked) 
         contained = source.get("contained", [])
         return next((part for part in contained if part.get("id") == canonical[1:]), None)
     url, version = split(canonical)
-    return library.find("ValueSet", url, asked.version("ValueSet", url, version))
+    found = library.find("ValueSet", url, asked.version("ValueSet", url, version))
+    if found:
+        library.use("ValueSet", found)
+    return found
 
 
 def wanted_value_set(canonical: str, asked: Asked) -> tuple[str, str | None]:

@@ -357,7 +357,7 @@ class Reader:
 
     def _coded(self, codes: Any) -> set[Coding]:
         assert self._value_sets is not None
-        listed = self._value_sets.look_up(codes)[1] if isinstance(codes, ValueSet) else codes
+        listed = self._value_sets.look_up(codes).codes if isinstance(codes, ValueSet) else codes
         return {(code.system or "", code.code or "") for code in listed}
 
 

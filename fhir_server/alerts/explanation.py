@@ -63,13 +63,15 @@ def clinical_entry(verdict: Verdict) -> Entry:
 class Basis:
     """What a rule in CQL was evaluated with: all of it by version, so that it can be evaluated again.
 
+    `value_sets` and `code_systems` are References; what is not stored is named by its canonical.
     `now` is in microseconds since 1970; `defines` are the definitions that held.
     """
 
     definition: str
     libraries: tuple[str, ...]
     defines: tuple[str, ...]
-    value_sets: tuple[str, ...]
+    value_sets: tuple[Part, ...]
+    code_systems: tuple[Part, ...]
     now: int
     data: tuple[str, ...]
 
@@ -87,7 +89,8 @@ def rule_entry(
     parts = _common(reading, zone, rule, plan, text, basis.definition)
     parts += [_part("library", "Reference", {"reference": reference}) for reference in basis.libraries]
     parts += [_part("define", "String", name) for name in basis.defines]
-    parts += [_part("valueSet", "Reference", {"reference": reference}) for reference in basis.value_sets]
+    parts += [_part("valueSet", "Reference", reference) for reference in basis.value_sets]
+    parts += [_part("codeSystem", "Reference", reference) for reference in basis.code_systems]
     parts.append(_part("now", "DateTime", _date_time(basis.now)))
     parts += [_part("data", "Reference", {"reference": reference}) for reference in basis.data]
     return replace(_entry(reading, zone, text, parts), looked_at=looked_at)

@@ -5,6 +5,7 @@ Now() of an evaluation is the time of the reading that is judged, so that evalua
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,6 +29,7 @@ from fhir_server.alerts.libraries import Resource
 from fhir_server.alerts.line import Line
 from fhir_server.alerts.memory import PatientRules
 from fhir_server.alerts.observed import Change
+from fhir_server.alerts.value_sets import Part
 from fhir_server.store.base import Span
 from rules import cql
 from rules.plans import Plan, Reading, Text, codes_of, in_force, readings, time_of
@@ -269,7 +271,7 @@ class Judging:
             rule.definition,
             tuple(used.reference for used in rule.libraries),
             tuple(dict.fromkeys(c.define for c in action.conditions if c.used and c.used.reference)),
-            self._value_sets(),
+            *self._terminology(),
             now,
             tuple(map(_reference, self._evidence.others)),
         )
@@ -279,9 +281,12 @@ class Judging:
             reading, rule.key, name, found.zone, _told(action.text, reading), basis, (*looked_at, reading)
         )
 
-    def _value_sets(self) -> tuple[str, ...]:
+    def _terminology(self) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+        """The value sets that were looked into, and the code systems behind them."""
         used = {value_set for needs in self._rule.needs for value_set in needs.valuesets}
-        return tuple(sorted({self._catalogue.value_sets.look_up(value_set)[0] for value_set in used}))
+        found = [self._catalogue.value_sets.look_up(value_set) for value_set in used]
+        value_sets = [part for each in found for part in (each.reference, *each.value_sets)]
+        return _each_once(value_sets), _each_once(part for each in found for part in each.code_systems)
 
     def _cannot(self, observation: Resource, moment: int, why: str, fresh: bool) -> None:
         reading = reading_of(observation, moment)
@@ -341,6 +346,12 @@ def _told(text: Text, reading: Reading) -> Text:
         return text
     value = quantity(reading.value, reading.unit)
     return Text(f"{text.nb} ({value.nb})", f"{text.en} ({value.en})")
+
+
+def _each_once(references: Iterable[Part]) -> tuple[Part, ...]:
+    """References without repetition, in an order that does not depend on chance."""
+    by_name = {json.dumps(reference, sort_keys=True): reference for reference in references}
+    return tuple(by_name[name] for name in sorted(by_name))
 
 
 def _reference(resource: Resource) -> str:

@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/valueset.html
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.alerts.libraries import MOST_VERSIONS, NEWEST, Find, Resource, Unusable, best, stored
@@ -14,28 +15,41 @@ from fhir_server.vocabulary import load_with
 from rules import cql
 from rules.values import Code, ValueSet
 from terminology.findings import TerminologyError
+from terminology.library import Library, canonical_of
 from terminology.members import members
 
 MOST_CODES = 50_000
+Part = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """A value set's version as a reference, its codes, and what else they come from: the code systems behind
+    its filters, and the value sets that it takes in."""
+
+    reference: Part
+    codes: tuple[Code, ...] = ()
+    code_systems: tuple[Part, ...] = ()
+    value_sets: tuple[Part, ...] = ()
 
 
 class ValueSets:
-    """Codes by canonical URL, for `Library.evaluate`; `references` are the versions that were looked into."""
+    """Codes by canonical URL, for `Library.evaluate`; `own` go before what is stored."""
 
     def __init__(self, find: Find, own: Iterable[Resource] = ()) -> None:
         self._find = find
         self._own = [resource for resource in own if resource.get("resourceType") == "ValueSet"]
-        self._known: dict[tuple[str, str | None], tuple[str, tuple[Code, ...]] | Unusable] = {}
+        self._known: dict[tuple[str, str | None], LookedUp | Unusable] = {}
 
     def __call__(self, wanted: ValueSet) -> Sequence[Code]:
         """Raises cql.EvaluationError saying why the codes cannot be had."""
         try:
-            return self.look_up(wanted)[1]
+            return self.look_up(wanted).codes
         except Unusable as error:
             raise cql.EvaluationError(str(error)) from None
 
-    def look_up(self, wanted: ValueSet) -> tuple[str, tuple[Code, ...]]:
-        """The version that is used, as a reference, and its codes. Raises Unusable."""
+    def look_up(self, wanted: ValueSet) -> LookedUp:
+        """The version that is used, its codes, and where they come from. Raises Unusable."""
         url, _, version = wanted.id.partition("|")
         of = (url, wanted.version or version or None)
         if of not in self._known:
@@ -45,40 +59,59 @@ class ValueSets:
             raise known
         return known
 
-    def _look_up(self, url: str, version: str | None) -> tuple[str, tuple[Code, ...]] | Unusable:
+    def _look_up(self, url: str, version: str | None) -> LookedUp | Unusable:
         where = Match("uri", "url", (Test("value", "=", url),))
         found_here = stored(self._find, Query("ValueSet", where, NEWEST, count=MOST_VERSIONS))
         own = [resource for resource in self._own if resource.get("url") == url]
         found = best(r for r in (*own, *found_here) if version in (None, r.get("version")))
         name = f"the value set {url}" + (f" version {version}" if version else "")
+        try:
+            found = found or load_with(self._find, (), [("ValueSet", url)]).find("ValueSet", url, version)
+        except TerminologyError as error:
+            return Unusable(f"{name} is not on this server: {error.finding.text}")
         if found is None:
             return Unusable(f"{name} is not on this server")
         if found.get("status") == "retired":
             return Unusable(f"{name} is retired")
         try:
-            codes = tuple(self._codes(found))
+            return self._codes(found)
         except Unusable as problem:
             return Unusable(f"{name} {problem}")
-        number = (found.get("meta") or {}).get("versionId")
-        return f"ValueSet/{found.get('id')}" + (f"/_history/{number}" if number else ""), codes
 
-    def _codes(self, value_set: Resource) -> list[Code]:
+    def _codes(self, value_set: Resource) -> LookedUp:
         try:
-            return codes_of(value_set)
+            return LookedUp(_reference(value_set), tuple(codes_of(value_set)))
         except Unusable:
-            codes = _defined(value_set, self._find)
+            library = load_with(self._find, [value_set])
+            codes = _defined(value_set, library)
         if len(codes) > MOST_CODES:
             raise Unusable(f"has more than {MOST_CODES} codes")
-        return codes
+        behind = {
+            kind: tuple(_reference(resource) for (of, _), resource in library.used.items() if of == kind)
+            for kind in ("CodeSystem", "ValueSet")
+        }
+        return LookedUp(_reference(value_set), tuple(codes), behind["CodeSystem"], behind["ValueSet"])
 
 
-def _defined(value_set: Resource, find: Find) -> list[Code]:
-    """The codes that the definition comes to, with the code systems and value sets that are stored."""
+def _reference(resource: Resource) -> Part:
+    """A Reference to a stored version; what is FHIR's own, or was imported, is named by its canonical."""
+    number = (resource.get("meta") or {}).get("versionId")
+    if "id" in resource and number:
+        return {"reference": f"{resource['resourceType']}/{resource['id']}/_history/{number}"}
+    if "id" in resource:
+        return {"reference": f"{resource['resourceType']}/{resource['id']}"}
+    return {"identifier": {"system": "urn:ietf:rfc:3986", "value": canonical_of(resource)}}
+
+
+def _defined(value_set: Resource, library: Library) -> list[Code]:
+    """The codes that the definition comes to, with the code systems and value sets that are known."""
     try:
-        inside = members(value_set, load_with(find, [value_set]))
+        inside = members(value_set, library)
     except TerminologyError as error:
         raise Unusable(f"cannot be expanded: {error.finding.text}") from None
-    unclear = inside.unsure | inside.rules.keys()
+    if inside.rules.keys() - inside.unsure:
+        raise Unusable(f"has more than {MOST_CODES} codes, or codes without number")
+    unclear = inside.unsure
     if unclear:
         names = (
             ", ".join(sorted(unclear - {"*"}))

@@ -10,12 +10,14 @@ import pytest
 from fhir_server.alerts import catalogue, evidence, protocols
 from fhir_server.alerts.catalogue import EVERYBODY
 from fhir_server.alerts.definitions import Reader
-from fhir_server.alerts.libraries import NEWEST
+from fhir_server.alerts.libraries import NEWEST, Unusable
+from fhir_server.alerts.value_sets import ValueSets
 from fhir_server.resource_json import decode, encode
 from fhir_server.search.query import Match, Query, Test
 from rules import cql
 from rules.plans.window import ZONE
 from rules.runtime.units import TextUnits
+from rules.values import ValueSet
 from terminology import ucum
 from tests.alerts.conftest import ADVICE, activity, details_of, zone_of
 from tests.alerts.cql_build import HEAD, LOW, URL, action, condition, definition, library, trigger, value_set
@@ -182,6 +184,23 @@ define "High": exists ([Observation: "Panel"] P where exists (P.component C
         assert len(ward.found("Flag", patient="q")) == 1
 
 
+def test_value_sets_that_no_resource_defines():
+    """FHIR's own, and those that are implied by a URL."""
+    look_up = ValueSets(lambda _: ()).look_up
+    own = look_up(ValueSet("http://hl7.org/fhir/ValueSet/administrative-gender"))
+    assert {code.code for code in own.codes} == {"male", "female", "other", "unknown"}
+    assert own.reference["identifier"]["value"] == "http://hl7.org/fhir/ValueSet/administrative-gender|4.0.1"
+    implied = look_up(ValueSet("http://hl7.org/fhir/administrative-gender?fhir_vs"))
+    assert set(implied.codes) == set(own.codes)
+    for unusable in (
+        "http://snomed.info/sct?fhir_vs=ecl/%3C1",
+        "http://nowhere.test",
+        "http://loinc.org/vs",
+    ):
+        with pytest.raises(Unusable):
+            look_up(ValueSet(unusable))
+
+
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 class TestZones:
     def test_a_definition_may_give_the_zone_and_look_at_other_data(self, ward):
@@ -235,6 +254,31 @@ class TestZones:
         ward.put(system | {"concept": [{"code": "1", "concept": [{"code": COPD}]}]})
         ward.read(SPO2, 88, "2026-11-21")
         assert ward.zones() == ["yellow"]
+        (explained,) = explanations(ward.flag())
+        assert explained["valueSet"] == [{"reference": "ValueSet/copd/_history/1"}]
+        assert explained["codeSystem"] == [{"reference": "CodeSystem/sct/_history/2"}]
+
+    def test_what_a_value_set_takes_in_is_explained_too(self, ward):
+        inner = {"url": f"{URL}/ValueSet/inner", "id": "inner"}
+        gender = {"system": "http://hl7.org/fhir/administrative-gender"}
+        ward.put(value_set(COPD) | inner)
+        ward.put(value_set(compose={"include": [{"valueSet": [inner["url"]]}, gender]}))
+        ward.put(library(ZONES))
+        ward.put(definition(action("Zone", title="Oksygen")))
+        ward.put(
+            {
+                "resourceType": "Condition",
+                "id": "c",
+                "subject": {"reference": "Patient/p"},
+                "code": {"coding": [{"system": "http://snomed.info/sct", "code": COPD}]},
+            }
+        )
+        ward.read(SPO2, 88, "2026-11-21")
+        (explained,) = explanations(ward.flag())
+        versions = [{"reference": f"ValueSet/{id}/_history/1"} for id in ("copd", "inner")]
+        assert explained["valueSet"] == versions
+        (behind,) = explained["codeSystem"]  # FHIR's own, which no version of a resource here is
+        assert behind["identifier"]["value"] == "http://hl7.org/fhir/administrative-gender|4.0.1"
 
     @pytest.mark.parametrize(
         ("priority", "zone"), [("stat", "red"), ("asap", "red"), ("urgent", "yellow"), ("routine", "yellow")]

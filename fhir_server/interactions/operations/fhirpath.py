@@ -126,7 +126,7 @@ class _Work:
 
     def _member_of(self, value: Any, canonical: str) -> bool | None:
         try:
-            codes = self._value_sets.look_up(ValueSet(canonical))[1]
+            codes = self._value_sets.look_up(ValueSet(canonical)).codes
         except Unusable:
             return None
         if isinstance(value, str):
