@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from fhir_server.audit.command import app as audit
 from fhir_server.cql_command import cql_command
 from fhir_server.demo.command import demo
 from fhir_server.errors import FhirError
@@ -112,6 +113,7 @@ def explain(
 
 app.command()(demo)
 app.command("cql")(cql_command)
+app.add_typer(audit, name="audit")
 app.add_typer(terminology, name="terminology")
 app.add_typer(packages, name="package")
 app.add_typer(profiles, name="profile")

@@ -135,7 +135,12 @@ class Response:
 
 
 def traced(service: Service, trail: Trail) -> Service:
-    """The service for a request whose trail this is."""
+    """The service for a request whose trail this is.
+
+    What a read shows is in its answer: it needs no trail, and is the one where it would be felt.
+    """
+    if trail.interaction in ("read", "vread"):
+        return service
     return replace(service, store=trail.over(service.store), behind=service.whole, trail=trail)
 
 

@@ -193,9 +193,9 @@ class Fhir:
             place.member,
         )
         if call.trail is not None:
-            service = traced(service, call.trail)
             form = body.decode("latin-1") if is_form else ""
-            call.trail.asked(call.interaction, call.method, place.path, place.type, place.id, query, form)
+            call.trail.asked(call.interaction, place, query, form)
+            service = traced(service, call.trail)
         if call.interaction in later.SUPPORTED and call.method != "HEAD" and request.prefer.asynchronous:
             url = f"{base}{scope['path'].removeprefix(BASE)}{'?' if query else ''}{query}"
             return await later.start(service, request, interaction, url)

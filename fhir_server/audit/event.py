@@ -6,8 +6,7 @@ no clinical content; resource.py makes AuditEvents of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,8 +14,7 @@ _FORM = 1  # of the bytes; an entry says which it has, as the log outlives the c
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Who:
+class Who(NamedTuple):
     """Who asks, as far as it is known.
 
     `client` is the application's client_id, `user` the person's reference ("Practitioner/1"), `subject` how
@@ -36,8 +34,7 @@ class Who:
     address: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A resource that was read or written: `action` is C, R, U or D; `version` 0 where none is known;
     `patient` the id of the patient whose compartment it is in."""
 
@@ -48,8 +45,7 @@ class Item:
     patient: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """What happened.
 
     `time` is microseconds since 1970 UTC. `kind` is "rest" or one of resource.KINDS (sign-ins, tokens, ...);
@@ -64,7 +60,7 @@ class Event:
     what: str
     action: str
     status: int
-    who: Who = field(default_factory=Who)
+    who: Who = Who()
     request: str = ""
     query: str = ""
     items: tuple[Item, ...] = ()
@@ -75,66 +71,19 @@ class Event:
 
 
 def pack(event: Event) -> bytes:
-    """The event as compact JSON."""
-    who = event.who
-    return _encode(
-        (
-            _FORM,
-            event.time,
-            event.kind,
-            event.what,
-            event.action,
-            event.status,
-            (
-                who.client,
-                who.user,
-                who.subject,
-                who.role,
-                who.patient,
-                who.token,
-                who.purpose,
-                who.organizations,
-                who.address,
-            ),
-            event.request,
-            event.query,
-            [(item.action, item.type, item.id, item.version, item.patient) for item in event.items],
-            event.patients,
-            event.beyond,
-            event.reason,
-            event.more,
-        )
-    )
+    """The event as compact JSON: arrays, with the fields in their order."""
+    return _encode((_FORM, event))
 
 
 def unpack(content: bytes) -> Event:
     """The event of these bytes; ValueError where they are none."""
     try:
-        _, time, kind, what, action, status, who, request, query, *rest = _decode(content)
-        items, patients, beyond, reason, more = rest
-        client, user, subject, role, patient, token, purpose, organizations, address = who
-        of = Who(client, user, subject, role, patient, token, purpose, tuple(organizations), address)
-        return Event(
-            time,
-            kind,
-            what,
-            action,
-            status,
-            of,
-            request,
-            query,
-            tuple(Item(*item) for item in items),
-            tuple(patients),
-            beyond,
-            reason,
-            more,
-        )
-    except (TypeError, msgspec.DecodeError) as error:
+        form, event = _decode(content)
+    except msgspec.DecodeError as error:
         raise ValueError("not an entry of the log") from error
-
-
-def _decode(content: bytes) -> Any:
-    found = msgspec.json.decode(content)
-    if not isinstance(found, list) or found[0] != _FORM:
+    if form != _FORM:
         raise ValueError("not an entry of the log, or one of a later Varde")
-    return found
+    return event
+
+
+_decode = msgspec.json.Decoder(tuple[int, Event]).decode

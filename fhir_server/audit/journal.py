@@ -7,13 +7,14 @@ append(tx, pack(event))            # in the commit of what it is about (chain.py
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 
 from fhir_server.audit.chain import append
 from fhir_server.audit.event import Event, pack
 from fhir_server.errors import FhirError
-from fhir_server.store.base import Store, Transaction
+from fhir_server.store.base import Store
 
 
 class Journal:
@@ -27,41 +28,32 @@ class Journal:
         self.clock = clock
         self.catch_up = catch_up
         self.noted = 0  # by this process, in this way or another: to tell when it is idle
-        self._waiting: list[bytes] = []
-        self._settled: asyncio.Future[bool] | None = None
+        self._waiting: list[tuple[bytes, asyncio.Future[bool]]] = []
         self._task: asyncio.Task[None] | None = None
 
     async def note(self, event: Event) -> None:
         """Return when it is on disk. FhirError("unavailable") where that cannot be: then nothing that it is
         about may be told to anybody."""
         self.noted += 1
-        self._waiting.append(pack(event))
-        if self._settled is None:
-            self._settled = asyncio.get_running_loop().create_future()
-        settled = self._settled
+        settled = asyncio.get_running_loop().create_future()
+        self._waiting.append((pack(event), settled))
         if self._task is None:
             self._task = asyncio.create_task(self._write())
-        if not await asyncio.shield(settled):
+        if not await settled:
             raise FhirError("unavailable", "The log of accesses cannot be written, so nothing is shown")
 
     async def _write(self) -> None:
         """Everything that waits, and then what has come to wait meanwhile."""
         while self._waiting:
-            contents, settled = self._waiting, self._settled
-            self._waiting, self._settled = [], None
-            assert settled is not None
+            waiting, self._waiting = self._waiting, []
             written = False
             try:
-                await self.store.transact(lambda tx, contents=contents: _append_all(tx, contents))  # type: ignore[misc]
+                await self.store.transact(partial(append, contents=[content for content, _ in waiting]))
                 written = True
             except FhirError:
-                pass
+                pass  # each of those who wait is told
             finally:
-                if not settled.done():
-                    settled.set_result(written)
+                for _, settled in waiting:
+                    if not settled.done():  # its task was cancelled
+                        settled.set_result(written)
         self._task = None
-
-
-def _append_all(tx: Transaction, contents: Sequence[bytes]) -> None:
-    for content in contents:
-        append(tx, content)

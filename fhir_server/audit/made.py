@@ -27,7 +27,7 @@ from fhir_server.versions import Content, content
 
 TYPE = "AuditEvent"
 _MARK = "audit-made", "last"
-_AT_ONCE = 100  # entries in one transaction
+_AT_ONCE = 50  # records in one transaction
 PATIENCE = 20.0  # seconds that somebody who looks for AuditEvents waits at most
 
 
@@ -50,7 +50,7 @@ class Made:
         until = chain.Head.unpack(await self._store.record(chain.HEAD_KIND, chain.HEAD_KEY)) or chain.Head()
         ends = time.monotonic() + patience
         async with self._turn:
-            while (done := await self._done()) < until.number:
+            while (done := await marked(self._store)) < until.number:
                 if time.monotonic() > ends:
                     left = until.number - done
                     text = f"The log of accesses is being made searchable, {left} entries are left; ask again"
@@ -60,29 +60,31 @@ class Made:
     async def some(self) -> bool:
         """Make those of a few entries; whether there were any."""
         async with self._turn:
-            return await self._some(await self._done())
-
-    async def _done(self) -> int:
-        return int(await self._store.record(*_MARK) or 0)
+            return await self._some(await marked(self._store))
 
     async def _some(self, done: int) -> bool:
-        entries = await self._store.records(chain.KIND, chain.key_of(done), _AT_ONCE)
-        if not entries:
+        records = await self._store.records(chain.KIND, chain.key_of(done), _AT_ONCE)
+        if not records:
             return False
         posted = self._posted
-        drafts = await asyncio.to_thread(_drafts, entries, posted)
+        drafts = await asyncio.to_thread(_drafts, records, posted)
 
         def work(tx: Transaction) -> Posted:
             current = posted_parameters.in_force(tx)
             if int(tx.record(*_MARK) or 0) == done:  # else another process was faster
-                fitting = drafts if current.extracts_as(posted) else _drafts(entries, current)
+                fitting = drafts if current.extracts_as(posted) else _drafts(records, current)
                 for draft in fitting:
                     _put(tx, draft)
-                tx.keep(*_MARK, entries[-1][0].encode())
+                tx.keep(*_MARK, b"%d" % _last(records))
             return current
 
         self._posted = await self._store.transact(work)
         return True
+
+
+async def marked(store: Store) -> int:
+    """The number of the last entry that has its AuditEvents."""
+    return int(await store.record(*_MARK) or 0)
 
 
 def _put(tx: Transaction, draft: _Draft) -> None:
@@ -90,18 +92,28 @@ def _put(tx: Transaction, draft: _Draft) -> None:
     tx.put(Version(TYPE, made.tree["id"], 1, draft.time, "POST", made.body), made.values)
 
 
-def _drafts(entries: Sequence[tuple[str, bytes]], posted: Posted) -> list[_Draft]:
-    return [_Draft(*each) for key, record in entries for each in contents(int(key), record, posted)]
-
-
-def contents(number: int, record: bytes, posted: Posted = NONE) -> Iterable[tuple[int, Content]]:
-    """The AuditEvents of an entry as they are stored, with its time; none for what is no entry."""
+def _last(records: Sequence[tuple[str, bytes]]) -> int:
+    """The number of the last entry in these records."""
+    key, record = records[-1]
     try:
-        event = unpack(record[32:])
+        return chain.entries(key, record)[-1][0]
+    except (ValueError, IndexError):
+        return int(key)
+
+
+def _drafts(records: Sequence[tuple[str, bytes]], posted: Posted) -> list[_Draft]:
+    return [_Draft(*each) for key, record in records for each in contents(key, record, posted)]
+
+
+def contents(key: str, record: bytes, posted: Posted = NONE) -> Iterable[tuple[int, Content]]:
+    """The AuditEvents of a record's entries as they are stored, with their times."""
+    try:
+        events = [(number, unpack(content)) for number, content in chain.entries(key, record)]
     except ValueError:
         return  # what was damaged is told by `varde audit verify`
-    for resource in resources_of(number, record[:32], event):
-        yield event.time, content(resource, resource["id"], 1, event.time, "", posted=posted)
+    for number, event in events:
+        for resource in resources_of(number, record[:32], event):
+            yield event.time, content(resource, resource["id"], 1, event.time, "", posted=posted)
 
 
 def current(store: Store, made: Made) -> Store:

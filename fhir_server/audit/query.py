@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import parse_qsl, quote
 
-from fhir_server.search import parameters
 from profiles.definitions import load
 
 HIDDEN = "***"
@@ -90,9 +89,8 @@ def _known(name: str) -> bool:
 def _types() -> dict[str, frozenset[str]]:
     """Every parameter's types, by its code."""
     types: dict[str, set[str]] = {}
-    for type_ in load().resource_types:
-        for parameter in parameters.of(type_).values():
-            types.setdefault(parameter.code, set()).add(parameter.type)
+    for parameter in load().all_search_parameters:
+        types.setdefault(parameter.code, set()).add(parameter.type)
     return {code: frozenset(of) for code, of in types.items()}
 
 

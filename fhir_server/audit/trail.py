@@ -7,8 +7,9 @@ answer is sent (`end`). Whose data it looked at is what the store handed out to 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from time import monotonic
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from fhir_server.access.grant import Grant
 from fhir_server.audit.chain import append
@@ -40,6 +41,7 @@ _OF_ONE = frozenset({"read", "vread", "create", "update", "patch", "delete"})
 _limiter = Limiter()
 
 
+@lru_cache(maxsize=1024)
 def who(grant: Grant | None, address: str = "") -> Who:
     """The agent of an event, as the log keeps it."""
     if grant is None:
@@ -57,6 +59,19 @@ def who(grant: Grant | None, address: str = "") -> Who:
     )
 
 
+class Place(Protocol):
+    """Where a request goes (interactions.routes.Place): `path` is below the base."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def id(self) -> str: ...
+
+
 class Trail:
     """One request's; an entry of a batch, or a read in a transaction, has one of its own (`part`)."""
 
@@ -65,18 +80,14 @@ class Trail:
         self.request = request
         self.who = agent or Who()
         self.interaction = "unknown"
-        self.method = ""
-        self.type = ""
-        self.id = ""
-        self.path = ""
-        self.texts: tuple[str, ...] = ()
+        self._place: Place | None = None
+        self._texts: tuple[str, ...] = ()
         self._patients: dict[str, None] = {}
         self._committed = False
 
-    def asked(self, interaction: str, method: str, path: str, type: str, id: str, *texts: str) -> None:
+    def asked(self, interaction: str, place: Place, *texts: str) -> None:
         """What the request is: its interaction, where it goes, and parameters as they were sent."""
-        self.interaction, self.method, self.path = interaction, method, path
-        self.type, self.id, self.texts = type, id, texts
+        self.interaction, self._place, self._texts = interaction, place, texts
 
     def part(self) -> Trail:
         """For one entry of a Bundle."""
@@ -96,8 +107,8 @@ class Trail:
         May be called again when the transaction runs again.
         """
         status = outcomes[0].status if len(outcomes) == 1 else 200
-        for start in range(0, max(1, len(items)), MOST):
-            append(tx, pack(self._event(status, tuple(items[start : start + MOST]))))
+        parts = [tuple(items[start : start + MOST]) for start in range(0, max(1, len(items)), MOST)]
+        append(tx, [pack(self._event(status, part)) for part in parts])
 
     def committed(self) -> None:
         """The transaction with the entry is durable."""
@@ -131,23 +142,28 @@ class Trail:
             "delete",
         ):
             return (Item(action, version.type, version.id, version.version, version.patient or ""),)
-        return (Item(action, self.type, self.id),) if self.id else ()
+        place = self._place
+        return (Item(action, place.type, place.id),) if place and place.id else ()
 
     def _event(self, status: int, items: tuple[Item, ...], more: int = 0) -> Event:
         searches = self.interaction.startswith("search")
+        action = _ACTIONS.get(self.interaction, "E")
+        if items and action in "CU":
+            action = items[0].action  # an update may have created it
         query, beyond, patients = "", 0, tuple[str, ...]()
-        if self.interaction not in ("read", "create") or self.texts:
-            query = described(self.path, *self.texts)
+        texts = self._texts
+        if self._place and (self.interaction not in ("read", "create") or any(texts)):
+            query = described(self._place.path, *texts)
         bundle = self.interaction in ("batch", "transaction")  # whose entries have events of their own
         if (not items or items[0].action == "R") and not bundle:
-            named = patients_named(*self.texts) if searches else ()
+            named = patients_named(*texts) if searches else ()
             all_patients = [*dict.fromkeys((*named, *self._patients))]
             patients, beyond = tuple(all_patients[:MOST]), max(0, len(all_patients) - MOST)
         return Event(
             microseconds(self._journal.clock()),
             "rest",
             self.interaction,
-            _ACTIONS.get(self.interaction, "E"),
+            action,
             status,
             self.who,
             self.request,

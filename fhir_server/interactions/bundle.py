@@ -337,7 +337,7 @@ async def _run(service: Service, entry: Entry) -> dict[str, Any]:
     if service.trail is None:
         return _answered(entry, await interaction(service, entry.request))
     request, part = entry.request, service.trail.part()
-    part.asked(name, request.method, entry.place.path, request.type, request.id, request.query)
+    part.asked(name, entry.place, request.query)
     try:
         response = await interaction(traced(service, part), request)
     except FhirError as error:

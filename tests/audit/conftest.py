@@ -23,7 +23,10 @@ _spec.loader.exec_module(http)
 
 
 class Logged(http.Fhir):
-    """As in tests/http, and what its server logs."""
+    """As in tests/http, and what its server logs; `url` is that of its store."""
+
+    url = ""
+    _stopped = False
 
     def records(self) -> list[tuple[str, bytes]]:
         return list(self._runner.run(self.store.records(chain.KIND)))
@@ -34,7 +37,7 @@ class Logged(http.Fhir):
     def log(self) -> list[Event]:
         """The events of the log; the chain is whole whenever somebody looks."""
         assert chain.verify(self.records(), self.head()) is None
-        return [unpack(record[32:]) for _, record in self.records()]
+        return [unpack(content) for each in self.records() for _, content in chain.entries(*each)]
 
     def new(self, work: Callable[[], Any]) -> list[Event]:
         """What is logged while work is done."""
@@ -42,12 +45,32 @@ class Logged(http.Fhir):
         work()
         return self.log()[before:]
 
-    def change(self, work: Callable[[Any], Any]) -> Any:
-        """Do something to the store beside the server."""
-        return self._runner.run(self.store.transact(work))
-
     def run(self, coroutine: Any) -> Any:
         return self._runner.run(coroutine)
+
+    def stop(self) -> None:
+        """The server alone; requests go nowhere after it."""
+        self._runner.run(self._lifespan.__aexit__(None, None, None))
+        self._stopped = True
+
+    def close(self) -> None:
+        if not self._stopped:
+            self.stop()
+        self._runner.run(self._http.aclose())
+        self._runner.close()
+
+    def change(self, work: Callable[[Any], Any]) -> Any:
+        """Do something to the store when the server has stopped."""
+
+        async def beside() -> Any:
+            store = open_store(self.url)
+            await store.open()
+            try:
+                return await store.transact(work)
+            finally:
+                await store.close()
+
+        return self._runner.run(beside())
 
 
 @pytest.fixture
@@ -76,5 +99,6 @@ def _client(url: str, clock: Any, keys: Path) -> Iterator[Logged]:
     store = open_store(url)
     app = create_app(Settings(auth=False, audit=True, keys=str(keys)), store, clock, lambda: f"n{next(ids)}")
     client = Logged(app, store)
+    client.url = url
     yield client
     client.close()

@@ -238,4 +238,4 @@ def test_the_log_is_what_it_says_whoever_asks(fhir: Any) -> None:
     """The request id that a client gave is in its entry."""
     (event,) = fhir.new(lambda: fhir.get("/Patient/x", x_request_id="abc-1"))
     assert event.request == "abc-1"
-    assert json.loads(fhir.records()[-1][1][32:])[0] == 1
+    assert json.loads(fhir.records()[-1][1][32:])[0][0] == 1
