@@ -158,7 +158,7 @@ class Fhir:
         grant = None if public else await self._grant(call, f"{base}{path}", scope)
         interaction, place = _route(call, path)
         if call.trail is not None:  # known before it may be refused
-            call.trail.asked(call.interaction, call.method, place.path, place.type, place.id, query)
+            call.trail.asked(call.interaction, place, query)
         if grant is not None:
             permits.check(grant, call.interaction, place.type, place.id, place.member)
         service = seen_by(self._service, grant)
@@ -193,8 +193,8 @@ class Fhir:
             place.member,
         )
         if call.trail is not None:
-            form = body.decode("latin-1") if is_form else ""
-            call.trail.asked(call.interaction, place, query, form)
+            if is_form:
+                call.trail.asked(call.interaction, place, query, body.decode("latin-1"))
             service = traced(service, call.trail)
         if call.interaction in later.SUPPORTED and call.method != "HEAD" and request.prefer.asynchronous:
             url = f"{base}{scope['path'].removeprefix(BASE)}{'?' if query else ''}{query}"
