@@ -19,6 +19,7 @@ from profiles.tree import (
     ProfileError,
     Resource,
     UnknownBaseError,
+    additional_of,
     code,
     value_of,
     widest_of,
@@ -294,6 +295,7 @@ class _Merge:
             before = node.facts.get("binding", {})
             kept = {"extension": before["extension"]} if widest_of(before) and not widest_of(value) else {}
             node.facts["binding"] = {**kept, **value}
+        node.facts["additional"] = [*node.facts.get("additional", ()), *additional_of(value)]
         return ""
 
     def constraint(self, node: Node, value: list[Resource]) -> str:

@@ -106,9 +106,10 @@ class Facets:
         binding = facts.get("binding", {})
         widest = widest_of(binding)
         strength, value_set = binding.get("strength", "example"), binding.get("valueSet")
+        more = [s for also in facts.get("additional", ()) for s in self.one(_BOUND, also)]
         if not widest and (strength == "example" or not value_set):
-            return []
-        return self.one(_BOUND, Binding(strength, value_set or "", widest))
+            return more
+        return self.one(_BOUND, Binding(strength, value_set or "", widest)) + more
 
     def types(self, node: Node, facts: Mapping[str, Any]) -> list[ast.stmt]:
         if "type" not in facts or node.element is None:

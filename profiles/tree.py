@@ -9,11 +9,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from profiles.definitions import Element
+from profiles.definitions import Binding, Element
 
 Resource = dict[str, Any]
 HL7 = "http://hl7.org/fhir/StructureDefinition/"
 _SYSTEM = "http://hl7.org/fhirpath/System."
+_ADDITIONAL = (
+    "http://hl7.org/fhir/5.0/StructureDefinition/extension-ElementDefinition.binding.additional",
+    "http://hl7.org/fhir/tools/StructureDefinition/additional-binding",
+)
+# What an additional binding is for -> its strength; the others (candidate, ui, ...) ask nothing of a code.
+_PURPOSES = {
+    "required": "required",
+    "maximum": "required",
+    "extensible": "extensible",
+    "preferred": "preferred",
+}
 
 
 class ProfileError(Exception):
@@ -94,6 +105,20 @@ def value_of(facts: Mapping[str, Any], kind: str) -> Any:
         if name.startswith(kind) and name[len(kind) :][:1].isupper():
             return value
     return None
+
+
+def additional_of(binding: Mapping[str, Any]) -> Iterator[Binding]:
+    """The bindings that hold besides, as R5 has them and R4 by extension.
+
+    https://hl7.org/fhir/R5/elementdefinition-definitions.html#ElementDefinition.binding.additional. One
+    that is for some uses only (usage), or that one of several codes may meet (any), is not judged.
+    """
+    for extension in binding.get("extension", ()):
+        parts = {part.get("url"): value_of(part, "value") for part in extension.get("extension", ())}
+        strength, value_set = _PURPOSES.get(str(parts.get("purpose"))), parts.get("valueSet")
+        of_all = parts.keys().isdisjoint(("usage", "any"))
+        if extension.get("url") in _ADDITIONAL and strength and isinstance(value_set, str) and of_all:
+            yield Binding(strength, value_set)
 
 
 def widest_of(binding: Mapping[str, Any]) -> str | None:
