@@ -19,6 +19,12 @@ from profiles.defects import INVARIANTS, mended
 
 FOLDER = Path(__file__).parent / "r4"
 PUBLISHED = Path(__file__).parent / "published"
+CODES = Path(__file__).parent / "codes"
+# Code systems that others keep and give to all, as a list of code and name: file -> what the CodeSystem says.
+LISTS = {
+    # Vaccines, of the CDC (public domain). The list as of the version; a stored CodeSystem may be newer.
+    "cvx.tsv": {"url": "http://hl7.org/fhir/sid/cvx", "version": "20250903", "name": "CVX", "language": "en"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +183,8 @@ class Definitions:
 
     @cached_property
     def code_systems(self) -> Mapping[str, dict[str, Any]]:
-        """URL -> CodeSystem resource: those HL7 itself defines for R4 (names, no definitions), and ours."""
-        return _read("code_systems.json") | _published("CodeSystem")
+        """URL -> CodeSystem resource: HL7's own for R4 (names, no definitions), those of LISTS, and ours."""
+        return _read("code_systems.json") | _listed() | _published("CodeSystem")
 
     @cached_property
     def code_sets(self) -> Mapping[str, dict[str, Any]]:
@@ -270,6 +276,16 @@ def built_in(type_: str, url: str) -> dict[str, Any] | None:
 def _published(type_: str) -> dict[str, dict[str, Any]]:
     resources = (msgspec.json.decode(file.read_bytes()) for file in sorted(PUBLISHED.glob(f"{type_}-*.json")))
     return {resource["url"]: resource for resource in resources}
+
+
+def _listed() -> dict[str, dict[str, Any]]:
+    found = {}
+    for name, facts in LISTS.items():
+        rows = (line.split("\t") for line in (CODES / name).read_text("utf-8").splitlines())
+        system: dict[str, Any] = {"resourceType": "CodeSystem", "status": "active", "content": "complete"}
+        concepts = [{"code": code, "display": display} for code, display in rows]
+        found[facts["url"]] = {**system, **facts, "concept": concepts}
+    return found
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -137,3 +137,29 @@ def test_a_canonical_is_absolute_or_a_fragment():
     at = [("invalid", "QuestionnaireResponse.questionnaire")]
     assert errors(response | {"questionnaire": "http://example.org/q"}) == []
     assert errors(response | {"questionnaire": "Questionnaire/1"}) == at
+
+
+def vaccine(code, **facts):
+    coding = {"system": "http://hl7.org/fhir/sid/cvx", "code": code, **facts}
+    plain = {"resourceType": "Immunization", "status": "completed", "patient": {"reference": "Patient/1"}}
+    return plain | {"occurrenceDateTime": "2026-11-22", "vaccineCode": {"coding": [coding]}}
+
+
+def test_vaccines_are_known_by_their_cvx_codes_and_names():
+    at = "Immunization.vaccineCode.coding[0]"
+    assert errors(vaccine("03", display="MMR")) == []
+    assert errors(vaccine("207")) == []
+    assert errors(vaccine("209")) == [("code-invalid", f"{at}.code")]
+    assert errors(vaccine("03", display="BCG")) == [("invalid", f"{at}.display")]
+
+
+def test_a_stored_code_system_may_be_newer():
+    newer = {
+        "resourceType": "CodeSystem",
+        "url": "http://hl7.org/fhir/sid/cvx",
+        "version": "20270101",
+        "status": "active",
+        "content": "complete",
+        "concept": [{"code": "209", "display": "New"}],
+    }
+    assert errors(vaccine("209", display="New"), newer) == []
