@@ -37,11 +37,12 @@ from fhir_server.outgoing import Outgoing
 from fhir_server.preconditions import ANY
 from fhir_server.published import publish
 from fhir_server.settings import VERSION, Settings
+from fhir_server.smart import accounts, provider_settings
 from fhir_server.smart import http as smart_http
-from fhir_server.smart import provider_settings
 from fhir_server.smart.clients import LOOPBACK
 from fhir_server.smart.memory import Memory
 from fhir_server.smart.origins import Origins
+from fhir_server.smart.pages import http as pages_http
 from fhir_server.smart.provider_settings import Provider
 from fhir_server.smart.terms import Terms
 from fhir_server.store.base import Store, T, Transaction
@@ -151,6 +152,7 @@ def create_app(
     app.fhir = _shared(Fhir(service, origin, settings.max_body_bytes, grants), service, settings)
     if settings.auth:
         app.router.routes += smart_http.routes(service, origin, _named(settings))
+        app.router.routes += pages_http.routes(service, origin)
     app.add_exception_handler(HTTPException, _outside)
     _add_operations(app, service.store)
     return app
@@ -263,10 +265,11 @@ def _providers(settings: Settings) -> dict[str, Provider]:
     return provider_settings.read(Path(settings.providers)) if settings.providers else {}
 
 
-async def prepare(settings: Settings) -> None:
+async def prepare(settings: Settings) -> str | None:
     """Start and stop once before any worker does: what is wrong shows here, and new tables are made once.
 
-    Varde's own definitions are put in the store, for clients to read.
+    Varde's own definitions are put in the store, for clients to read. Where people sign in and there is
+    neither a user nor an OpenID provider, a first administrator is made, whose password is returned.
     """
     networks(settings.trusted_proxies.split(","))
     Memory.fresh(None, _providers(settings))
@@ -275,6 +278,7 @@ async def prepare(settings: Settings) -> None:
     try:
         await start(service)
         await publish(service)
+        return await accounts.first(service) if settings.auth and not settings.providers else None
     finally:
         await service.store.close()
 

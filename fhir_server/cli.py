@@ -20,6 +20,8 @@ from fhir_server.imported.command import app as terminology
 from fhir_server.package_command import app as packages
 from fhir_server.profile_command import app as profiles
 from fhir_server.settings import VERSION, LogLevel, Settings
+from fhir_server.smart.terms import Places
+from fhir_server.user_command import app as users
 
 app = typer.Typer(
     help="Varde: a FHIR R4 server that judges each reading against the patient's plan, in the same commit.",
@@ -117,6 +119,7 @@ app.add_typer(audit, name="audit")
 app.add_typer(terminology, name="terminology")
 app.add_typer(packages, name="package")
 app.add_typer(profiles, name="profile")
+app.add_typer(users, name="user")
 
 
 def _run(settings: Settings) -> None:
@@ -128,12 +131,14 @@ def _run(settings: Settings) -> None:
 
     log.configure(settings.log_level)
     try:
-        asyncio.run(prepare(settings))
+        password = asyncio.run(prepare(settings))
     except (FhirError, ValueError) as error:
         _errors.print(f"[bold red]Varde cannot start.[/] {error}", highlight=False)
         raise typer.Exit(1) from None
     if not settings.auth:
         _warn_open(settings)
+    if password:
+        _welcome(settings, password)
     log.event("start", host=settings.host, port=settings.port, workers=settings.workers, version=VERSION)
     options: dict[str, Any] = {
         "host": settings.host,
@@ -160,6 +165,17 @@ def _run(settings: Settings) -> None:
             text = json.dumps(value) if isinstance(value, dict) else str(value)
             os.environ[f"VARDE_{name.upper()}"] = text
         uvicorn.run("fhir_server.app:from_environment", factory=True, workers=settings.workers, **options)
+
+
+def _welcome(settings: Settings, password: str) -> None:
+    """How to get in for the first time, on the terminal and nowhere else."""
+    here = f"http://{settings.host}:{settings.port}/fhir" if settings.base_url is None else settings.base_url
+    said = (
+        f"[bold]No user was here yet.[/] Sign in as [bold]admin[/] with the password [bold]{password}[/] "
+        f"at {Places(here).of('sign-in')} and choose your own. It is shown this once and good for 7 days. "
+        "Add others with: varde user add"
+    )
+    _errors.print(said, highlight=False, soft_wrap=True)
 
 
 def _warn_open(settings: Settings) -> None:

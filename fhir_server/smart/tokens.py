@@ -129,14 +129,15 @@ def end(tx: Transaction, family: str) -> None:
 
 
 async def end_all(service: Service, *, subject: str | None = None, client: str | None = None) -> int:
-    """End all families of a person or of a client; how many there were. It looks at every one there is."""
+    """End all families of a person, of a client, or of both together; how many. It looks at every one."""
     store, after, ended = service.whole, "", 0
     while page := await store.records(FAMILY, after):
         gone = [
             family
             for family, content in page
             if (approval := _read_family(content))
-            and (approval.subject == subject or approval.client == client)
+            and subject in (None, approval.subject)
+            and client in (None, approval.client)
         ]
         ended += len(gone)
         await store.transact(partial(_end_each, gone))
