@@ -12,7 +12,7 @@ import json
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,25 +114,39 @@ def _definition(body: bytes) -> Resource | None:
 async def install(service: Service, package: Package) -> Installed:
     """Store its definitions; those that break R4 or make no sense are left out, and said why.
 
-    Installing again replaces what the last time stored.
+    Published guides claim profiles (shareable, publishable) that they do not always follow, and who installs
+    one cannot mend it: they are held to R4 alone. Installing again replaces what the last time stored.
     """
+    service = replace(service, policy=replace(service.policy, claims=False, profiles=()))
     done = Installed(package)
-    changes = []
+    changes: list[tuple[str, Change]] = []
     for name, resource in package.resources:
         reason = _reason(resource)
         if reason:
             done.refused[name] = reason
         else:
             id_ = _id(package, resource)
-            changes.append(Change("PUT", resource["resourceType"], id_, {**resource, "id": id_}))
+            changes.append((name, Change("PUT", resource["resourceType"], id_, {**resource, "id": id_})))
     for start in range(0, len(changes), _TOGETHER):
-        await commit(service, changes[start : start + _TOGETHER])
+        done.stored += await _store(service, changes[start : start + _TOGETHER], done)
     guide = _guide(package)
     await commit(service, [Change("PUT", "ImplementationGuide", guide["id"], guide)])
-    done.stored = len(changes)
     known = {name for name, _ in await installed(service)}
     done.missing = [n for n in package.dependencies if n not in known and not n.startswith("hl7.fhir.r4.")]
     return done
+
+
+async def _store(service: Service, changes: Sequence[tuple[str, Change]], done: Installed) -> int:
+    """How many were stored: together, or where the server refuses some, each by itself."""
+    try:
+        return len(await commit(service, [change for _, change in changes]))
+    except FhirError as error:
+        if error.category != "unprocessable":
+            raise
+        if len(changes) == 1:
+            done.refused[changes[0][0]] = str(error)
+            return 0
+    return sum([await _store(service, [one], done) for one in changes])
 
 
 def _reason(resource: Resource) -> str:

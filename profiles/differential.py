@@ -190,13 +190,15 @@ class _Merge:
         return None, ""
 
     def slice(self, node: Node, name: str) -> Node:
-        """The slice of an element, made if it is new; "a/b" is the slice b of the slice a."""
-        if name in node.slices:
-            return node.slices[name]
-        parent, _, _ = name.rpartition("/")
-        if parent:
-            return self._slice(self.slice(node, parent), name)
-        return self._slice(node, name)
+        """The slice of an element, made if it is new; "a/b" is the slice b of a slice a, if there is one."""
+        owner = self._known(node, name.rpartition("/")[0])
+        return self._known(node, name) or self._slice(owner or node, name)
+
+    def _known(self, node: Node, name: str) -> Node | None:
+        if not name or name in node.slices:
+            return node.slices.get(name)
+        owner = self._known(node, name.rpartition("/")[0])
+        return owner.slices.get(name) if owner else None
 
     def _slice(self, node: Node, name: str) -> Node:
         found = node.slices.get(name)

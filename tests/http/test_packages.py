@@ -67,6 +67,29 @@ def test_a_package_is_installed_listed_and_heeded(tmp_path):
     assert found == [["Patient.name"], ["Patient.birthDate"]]
 
 
+def test_definitions_that_do_not_follow_what_they_claim_are_installed_and_broken_ones_left_out(tmp_path):
+    claiming = {
+        "resourceType": "ValueSet",
+        "id": "colours",
+        "url": "http://example.org/ValueSet/colours",
+        "status": "active",
+        "meta": {
+            "profile": ["http://hl7.org/fhir/StructureDefinition/shareablevalueset"]
+        },  # it has no version
+    }
+    broken = {
+        **claiming,
+        "id": "b",
+        "url": "http://example.org/ValueSet/b",
+        "compose": {"include": [{}]},
+    }  # vsd-1
+    file = package(tmp_path / "p.tgz", claiming, broken, NAMED)
+    done = varde("package", "install", file, "--store", f"sqlite:///{tmp_path}/varde.db")
+    assert done.exit_code == 0, done.output
+    assert "example.guide#1.2.0: 2 definitions" in done.output
+    assert "left out ValueSet-1.json" in done.output
+
+
 @pytest.mark.parametrize(
     ("about", "folder", "reason"),
     [

@@ -689,6 +689,26 @@ def test_the_compiled_form_of_a_profile_is_the_golden_one():
     assert source + "\n" == (GOLDEN / "profile.txt").read_text("utf-8")
 
 
+def test_a_slash_in_a_slices_name_says_reslicing_only_where_there_is_such_a_slice():
+    """As in Norway's vkp-Observation, which has a slice NPU/NLK and no slice NPU."""
+    npu = "urn:oid:2.16.578.1.12.4.1.1.7280"
+    elements = {
+        "Observation.code.coding": {
+            "slicing": {"discriminator": [{"type": "value", "path": "system"}], "rules": "open"}
+        },
+        "Observation.code.coding:NPU/NLK": {"sliceName": "NPU/NLK", "min": 1},
+        "Observation.code.coding:NPU/NLK.system": {"min": 1, "fixedUri": npu},
+    }
+    for system, problems in ((npu, []), ("http://example.org/x", [("structure", "Observation.code")])):
+        reading = {
+            "resourceType": "Observation",
+            "text": NARRATIVE,
+            "status": "final",
+            "code": {"coding": [{"system": system, "code": "x"}]},
+        }
+        assert errors(reading, definition(elements, "Observation")) == problems
+
+
 def test_a_slice_of_what_follows_a_profile_is_the_slice_of_that_profile():
     """As in Norway's no-basis-Patient, which narrows a part of an extension without saying again what tells it."""
     citizenship = HL7 + "patient-citizenship"
