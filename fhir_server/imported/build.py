@@ -272,7 +272,7 @@ def _finish(database: sqlite3.Connection, release: Release) -> None:
         "status": "active",
         "language": release.language,
         "caseSensitive": release.case_sensitive,
-        "content": "complete",
+        "content": release.content,
         "count": codes,
         "property": [{"code": code, "type": "string"} for code in release.properties],
     }

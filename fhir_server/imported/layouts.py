@@ -11,10 +11,12 @@ import io
 import re
 import zipfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from fhir_server.imported import classification
 from fhir_server.imported.problem import ImportProblem
 from fhir_server.imported.rows import (
     Concept,
@@ -47,8 +49,11 @@ TABLES = {
 KINDS = ("sct", "loinc", *TABLES)
 
 
-def release(kind: str, path: Path, version: str | None = None) -> Release:
-    """The release of a kind in a file, a folder or a zip. ImportProblem where it is none."""
+def release(kind: str, path: Path, version: str | None = None, today: date | None = None) -> Release:
+    """The release of a kind in a file, a folder or a zip. ImportProblem where it is none.
+
+    `today`: codes whose time was over before it are inactive.
+    """
     files = _files(path)
     if kind == "sct":
         return _snomed(files, version)
@@ -56,7 +61,7 @@ def release(kind: str, path: Path, version: str | None = None) -> Release:
         return _loinc(path, files, version)
     if kind not in TABLES:
         raise ImportProblem(f"{kind} is none of {', '.join(KINDS)}")
-    return _table(kind, path, files, version)
+    return _table(kind, path, files, version, today or datetime.now(UTC).date())
 
 
 # name -> (size, open)
@@ -248,24 +253,38 @@ def _loinc_parser(first: str) -> Parse:
 
 _CODE_NAMES = ("kode", "code", "kodeverdi", "atckode", "atccode", "npukode", "npucode", "nlkkode")
 _TEXT_NAMES = (
+    "tekstutenlengdebegrensning", "tekstmedmaksimalttegn",
     "tekst", "kodetekst", "navn", "norskbruksnavn", "bruksnavn", "norsknavn", "name", "atcnavn", "atcname",
     "atclevelname", "fulldefinition", "shortdefinition", "betegnelse", "display", "beskrivelse",
 )  # fmt: skip
 _PARENT_NAMES = ("foreldrekode", "overordnetkode", "overordnet", "parent", "parentcode")
 
 
-def _table(kind: str, path: Path, files: Files, version: str | None) -> Release:
-    tables = _named(files, r".*\.(csv|txt|tsv)")
+def _table(kind: str, path: Path, files: Files, version: str | None, today: date) -> Release:
+    tables = _named(files, r".*\.(csv|txt|tsv|xml|json)")
     if len(tables) != 1:
-        raise ImportProblem(f"There must be one table (.csv, .txt, .tsv) in it, not {len(tables)}", path.name)
+        raise ImportProblem(
+            f"There must be one file (.csv, .txt, .tsv, .xml, .json) in it, not {len(tables)}", path.name
+        )
+    found = None
+    if tables[0].lower().endswith((".xml", ".json")):
+        found = classification.read(tables[0], *files[tables[0]], today)
+        version = version or found.version
     said = re.search(r"(?<![0-9])((?:19|20)[0-9]{2}(?:-[0-9]{2}){0,2})(?![0-9])", path.name)
     if version is None and said is None:
         raise ImportProblem("Which version it is cannot be told from the name: give --version", path.name)
     url, name, language = TABLES[kind]
+    version = version or (said[1] if said else "")
+    if found:
+        return Release(
+            url, name, version, found.language or language, (found.stage(PurePosixPath(tables[0]).name),),
+            classification.PROPERTIES, kind != "icd10", "complete" if found.whole else "fragment",
+        )  # fmt: skip
     with files[tables[0]][1]() as file:
         headed = _header(file.readline(64 * 1024).decode("utf-8-sig", "replace")) is not None
-    stage = _stage(files, tables[0], partial(_table_parser, kind), headed)
-    return Release(url, name, version or (said[1] if said else ""), language, (stage,), (), kind != "icd10")
+    stage = _stage(files, tables[0], partial(_table_parser, kind, today), headed)
+    properties = classification.PROPERTIES if kind in ("icd10", "icpc2") else ()
+    return Release(url, name, version, language, (stage,), properties, kind != "icd10")
 
 
 def _header(first: str) -> tuple[int, int, int | None] | None:
@@ -281,8 +300,11 @@ def _delimiter(line: str) -> str:
     return next((mark for mark in "\t;," if mark in line), "\t")
 
 
-def _table_parser(kind: str, first: str) -> Parse:
+def _table_parser(kind: str, today: date, first: str) -> Parse:
     delimiter, columns = _delimiter(first), _header(first)
+    names = [cell.replace(" ", "_") for cell in _cells(first, delimiter)]
+    if "Kode" in names and "Tekst_uten_lengdebegrensning" in names:  # of FinnKode
+        return partial(_of_finnkode, delimiter, names, today)
     code_at, text_at, parent_at = columns or (0, 1, None)
     if len(_cells(first, delimiter)) < 2:
         raise ValueError("the first line has only one column")
@@ -300,6 +322,13 @@ def _table_parser(kind: str, first: str) -> Parse:
             yield Parent(code, parent)
 
     return parse
+
+
+def _of_finnkode(delimiter: str, names: list[str], today: date, line: str) -> Iterator[Row]:
+    cells = _cells(line, delimiter)
+    if len(cells) != len(names):
+        raise ValueError(f"the line has {len(cells)} columns instead of {len(names)}")
+    return classification.rows_of(classification.of_row(dict(zip(names, cells, strict=True)), today))
 
 
 def _above(kind: str, code: str) -> str | None:

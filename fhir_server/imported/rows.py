@@ -95,3 +95,4 @@ class Release:
     stages: tuple[Stage, ...]
     properties: tuple[str, ...] = ()
     case_sensitive: bool = True
+    content: str = "complete"  # fragment: not all of its codes are in it

@@ -122,7 +122,10 @@ class _Concepts(Mapping[str, Concept]):
 
 
 def _designation(value: str, language: str | None, use: str | None) -> Designation:
-    return Designation(value, language, {"system": _USES, "code": use} if use else None)
+    if not use:
+        return Designation(value, language)
+    # the uses of SNOMED CT are concepts; those of the others are names of columns
+    return Designation(value, language, {"system": _USES, "code": use} if use.isdigit() else {"display": use})
 
 
 class ImportedSystem(LargeSystem):
