@@ -55,6 +55,8 @@ def _main(
     ] = False,
 ) -> None:
     """The options that every command has."""
+    # What Varde writes is about patients, or is a secret: it is for nobody else on the machine.
+    os.umask(os.umask(0o077) | 0o077)
 
 
 @app.command()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -73,3 +75,16 @@ def test_a_new_server_has_an_administrator_whose_password_is_shown_once(sqlite_u
 def test_without_access_control_nobody_is_made(sqlite_url: str) -> None:
     assert asyncio.run(prepare(Settings(store=sqlite_url, auth=False))) is None
     assert varde(sqlite_url, "list").stdout == ""
+
+
+def test_what_is_kept_is_for_nobody_else_on_the_machine(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        store = f"sqlite:///{tmp_path}/data/varde.db"
+        done = CliRunner().invoke(app, ["user", "list", "--store", store])
+        assert done.exit_code == 0, done.output
+    finally:
+        os.umask(before)
+    kept = [tmp_path / "data", *(tmp_path / "data").iterdir()]
+    assert len(kept) > 1
+    assert [path.name for path in kept if path.stat().st_mode & 0o077] == []
