@@ -125,6 +125,7 @@ def create_app(
             settings.versioned_updates,
             tuple((type_, tuple(urls)) for type_, urls in settings.profiles.items()),
             settings.claimed_profiles,
+            settings.provenance,
         ),
         explains=settings.explain_searches,
         smart=Memory.fresh(outgoing, _providers(settings), _terms(settings)),

@@ -28,12 +28,14 @@ _RETURNS = frozenset({"minimal", "representation", "OperationOutcome"})
 class Policy:
     """What the specification leaves to whoever runs the server: how many resources a conditional delete may
     delete, whether a change of a resource must say which version it is made from, the profiles that what is
-    written must follow, by resource type, and whether it must also follow those that it claims."""
+    written must follow, by resource type, whether it must also follow those that it claims, and what gets a
+    Provenance of the server's own (fhir_server.provenance): all, changes or none."""
 
     deletes: int = 1
     versioned_updates: bool = False
     profiles: tuple[tuple[str, tuple[str, ...]], ...] = ()
     claims: bool = True
+    provenance: str = "changes"
 
     def profiles_of(self, type_: str) -> tuple[str, ...]:
         return next((urls for name, urls in self.profiles if name == type_), ())
@@ -50,7 +52,7 @@ class Service:
     one (fhir_server.access.seen_by), `store` has what the requester may see, and `behind` is the real one.
 
     `journal` is the log of accesses, None where it is off; `trail` what it will say of this request, None for
-    what the server does of its own accord."""
+    what the server does of its own accord. `asserted` is a Provenance that the request brings along."""
 
     store: Store
     clock: Callable[[], datetime]
@@ -66,6 +68,7 @@ class Service:
     behind: Store | None = None
     journal: Journal | None = None
     trail: Trail | None = None
+    asserted: dict[str, Any] | None = None
 
     @property
     def whole(self) -> Store:

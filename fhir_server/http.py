@@ -9,7 +9,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from secrets import token_hex
 from time import perf_counter
@@ -17,7 +17,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from fhir_server import log, metrics, origin, resource_xml
+from fhir_server import log, metrics, origin, provenance, resource_xml
 from fhir_server.access import Grant, permits, seen_by
 from fhir_server.audit.trail import Trail, who
 from fhir_server.compression import WORTH, compress, decompress, takes_gzip
@@ -63,7 +63,7 @@ _HEADERS = {
     for name in (
         "accept", "accept-encoding", "accept-language", "authorization", "content-encoding", "content-length",
         "content-type", "if-match", "if-modified-since", "if-none-exist", "if-none-match", "prefer",
-        "x-request-id", "x-security-context", *origin.HEADERS,
+        "x-provenance", "x-request-id", "x-security-context", *origin.HEADERS,
     )
 }  # fmt: skip
 # A request id is logged, so what could be a person's number is not taken over as one.
@@ -162,6 +162,9 @@ class Fhir:
         if grant is not None:
             permits.check(grant, call.interaction, place.type, place.id, place.member)
         service = seen_by(self._service, grant)
+        if "x-provenance" in call.headers:
+            asserted = provenance.asserted(call.headers["x-provenance"], call.interaction, grant)
+            service = replace(service, asserted=asserted)
         as_content = binary.is_read_as_content(call.interaction, place.type, accept, format_)
         is_form = place.template.endswith("_search")
         if not as_content and not is_form:

@@ -84,6 +84,11 @@ class Settings(BaseSettings):
         description="Keep a log of every access, of which AuditEvents are made; by default where access is"
         " controlled.",
     )
+    provenance: Literal["all", "changes", "none"] = Field(
+        default="changes",
+        description="What gets a Provenance of who wrote it: all; changes, which is all but the readings and"
+        " answers that patients and devices send, whose authors are in them and in the log; or none.",
+    )
     trusted_proxies: str = Field(
         default="",
         description="Addresses or networks whose Forwarded and X-Forwarded-... headers are believed, "

@@ -112,6 +112,11 @@ class Unit:
             updated,
         )
 
+    def add(self, resource: dict[str, Any]) -> None:
+        """Store a resource of the server's own that has a new id."""
+        new = content(resource, resource["id"], 1, self._updated, self._base, posted=self._posted)
+        self._store("POST", new, 1, self._updated)
+
     def _targets(self, drafts: Sequence[Draft]) -> list[_Target]:
         """What each change is of, decided before any of them is carried out."""
         targets: list[_Target] = []

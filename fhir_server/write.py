@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from fhir_server import alerts, posted_parameters, preconditions
+from fhir_server import alerts, posted_parameters, preconditions, provenance
 from fhir_server.access import guarding
 from fhir_server.access.confined import DENIALS
 from fhir_server.access.writing import may_write
@@ -106,6 +106,9 @@ async def _commit(
         posted_parameters.follow_up(tx, unit.written, unit.put)
         if then:
             then(tx)
+        for resource, item in provenance.made(service, tuple(unit.items), now):
+            unit.add(resource)
+            unit.items += [item] if item else []
         if service.trail:
             service.trail.wrote(tx, unit.items or _found(outcomes), outcomes)
         return outcomes, learned, current

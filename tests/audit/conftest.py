@@ -23,9 +23,13 @@ _spec.loader.exec_module(http)
 
 
 class Logged(http.Fhir):
-    """As in tests/http, and what its server logs; `url` is that of its store."""
+    """As in tests/http, and what its server logs; `url` is that of its store.
+
+    `grant` is what requests are allowed (None: access control is off), or the error that says they are not.
+    """
 
     url = ""
+    grant: Any = None
     _stopped = False
 
     def records(self) -> list[tuple[str, bytes]]:
@@ -89,15 +93,36 @@ def fhir(store_url: str, clock: Any, keys: Path) -> Iterator[Logged]:
 
 
 @pytest.fixture
+def fhir_with(sqlite_url: str, clock: Any, keys: Path) -> Iterator[Callable[..., Logged]]:
+    """Makes a client of a server with further settings."""
+    made: list[Iterator[Logged]] = []
+
+    def make(**settings: Any) -> Logged:
+        made.append(_client(sqlite_url, clock, keys, **settings))
+        return next(made[-1])
+
+    yield make
+    for each in made:
+        next(each, None)
+
+
+@pytest.fixture
 def sqlite_fhir(sqlite_url: str, clock: Any, keys: Path) -> Iterator[Logged]:
     """Where the store makes no difference."""
     yield from _client(sqlite_url, clock, keys)
 
 
-def _client(url: str, clock: Any, keys: Path) -> Iterator[Logged]:
+def _client(url: str, clock: Any, keys: Path, **more: Any) -> Iterator[Logged]:
     ids = count(1)
     store = open_store(url)
-    app = create_app(Settings(auth=False, audit=True, keys=str(keys)), store, clock, lambda: f"n{next(ids)}")
+
+    async def granted(service: Any, authorization: str | None) -> Any:
+        if isinstance(client.grant, Exception):
+            raise client.grant
+        return client.grant
+
+    settings = Settings(auth=False, audit=True, keys=str(keys), **more)
+    app = create_app(settings, store, clock, lambda: f"n{next(ids)}", grants=granted)
     client = Logged(app, store)
     client.url = url
     yield client
