@@ -18,6 +18,7 @@ from profiles import (
     operations,
     questionnaires,
     search_parameters,
+    signatures,
     structure_definitions,
     value_sets,
 )
@@ -62,9 +63,14 @@ def look_closer(value: Mapping[str, Any], at: Place, out: Problems) -> None:
         closer(value, at, out)
 
 
+def check_bundle(bundle: Mapping[str, Any], at: Place, out: Problems) -> None:
+    bundles.check(bundle, at, out)
+    signatures.check(bundle, at, out)
+
+
 # What a resource of a type is held to beyond its definition.
 _CLOSER: dict[str, Check] = {
-    "Bundle": bundles.check,
+    "Bundle": check_bundle,
     "CapabilityStatement": search_parameters.check_capabilities,
     "CodeSystem": code_systems.check,
     "ConceptMap": concept_maps.check,
