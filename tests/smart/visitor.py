@@ -86,6 +86,45 @@ class Page:
         return dict(parse_qsl(urlsplit(self.location).query, keep_blank_values=True))
 
 
+def check(answer: httpx.Response) -> None:
+    """What holds for every page: nobody else can frame, read, keep or script it, and anybody can use it.
+
+    https://www.w3.org/TR/WCAG22/
+    """
+    policy = dict(
+        part.strip().partition(" ")[::2] for part in answer.headers["content-security-policy"].split(";")
+    )
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["style-src"] == "'self'"
+    assert policy["form-action"].split(" ")[0] == "'self'"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.status_code != 500
+    page = Page(answer)
+    tags = [tag for tag, _ in page.elements]
+    assert not {"script", "iframe", "img", "style", "object"} & set(tags)
+    assert not [
+        name for _, said in page.elements for name in said if name.startswith("on") or name == "style"
+    ]
+    assert page.has("html", lang=answer.headers["content-language"])
+    assert (tags.count("h1"), tags.count("main"), tags.count("title")) == (1, 1, 1)
+    labelled = {said.get("for") for tag, said in page.elements if tag == "label"}
+    ids = [said["id"] for _, said in page.elements if "id" in said]
+    assert len(ids) == len(set(ids))
+    for tag, said in page.elements:
+        if tag == "input" and said.get("type") not in (
+            "hidden",
+            "checkbox",
+        ):  # boxes are inside of their labels
+            assert said["id"] in labelled
+            assert said.get("aria-describedby", ids[0] if ids else None) in ids
+        if tag == "form":
+            assert said["method"] == "post"
+    assert all("token" in dict(form.fields) for form in page.forms)
+
+
 class Visitor:
     """One browser with its cookies."""
 
@@ -109,7 +148,10 @@ class Visitor:
 
     def request(self, method: str, path: str, **more: Any) -> httpx.Response:
         headers = {**self.headers, **more.pop("headers", {})}
-        return self._runner.run(self._http.request(method, path, headers=headers, **more))
+        answer = self._runner.run(self._http.request(method, path, headers=headers, **more))
+        if answer.headers.get("content-type", "").startswith("text/html"):
+            check(answer)
+        return answer
 
     def get(self, path: str, **more: Any) -> Page:
         return self._follow(self.request("GET", path, **more))
