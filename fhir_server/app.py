@@ -63,6 +63,7 @@ class Varde(FastAPI):
     """FastAPI for the lifespan and what is beside the FHIR base, which is handed on before anything else."""
 
     fhir: ASGIApp
+    service: Service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -149,6 +150,7 @@ def create_app(
             await service.store.close()
 
     app = Varde(title="Varde", version=VERSION, openapi_url=None, lifespan=lifespan)
+    app.service = service
     origin = Origin(settings.base_url, networks(settings.trusted_proxies.split(",")))
     app.fhir = _shared(Fhir(service, origin, settings.max_body_bytes, grants), service, settings)
     if settings.auth:

@@ -1,13 +1,17 @@
-"""Servers with access control, and people who sign in to them."""
+"""Servers with access control, people who sign in to them, and applications that they are launched for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fhir_server.smart import users
+from fhir_server.smart.keys import SigningKeys
+from tests.smart.office import Office
 from tests.smart.site import APP, PEOPLE, PHONE, QUICK, RECORD, Site
 
 
@@ -39,3 +43,37 @@ def _filled(site: Site) -> Site:
     for username in PEOPLE:
         site.add(username)
     return site
+
+
+@pytest.fixture(scope="session")
+def signing_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once, since that takes a while."""
+    folder = tmp_path_factory.mktemp("signing") / "keys"
+    SigningKeys(folder).public(1_700_000_000)
+    return folder
+
+
+@pytest.fixture
+def keys(signing_keys: Path, tmp_path: Path) -> Path:
+    """A folder of this test's own with a key in it."""
+    shutil.copytree(signing_keys, tmp_path / "keys")
+    return tmp_path / "keys"
+
+
+@pytest.fixture
+def office_of(keys: Path) -> Iterator[Callable[..., Office]]:
+    """Opens a server on the store of a URL, with settings."""
+    opened: list[Office] = []
+
+    def make(url: str, **settings: Any) -> Office:
+        opened.append(Office(url, keys, **settings))
+        return opened[-1]
+
+    yield make
+    for office in opened:
+        office.close()
+
+
+@pytest.fixture
+def office(sqlite_url: str, office_of: Callable[..., Office]) -> Office:
+    return office_of(sqlite_url)
