@@ -40,6 +40,7 @@ from fhir_server.settings import VERSION, Settings
 from fhir_server.smart import accounts, provider_settings
 from fhir_server.smart import http as smart_http
 from fhir_server.smart.clients import LOOPBACK
+from fhir_server.smart.keys import SigningKeys
 from fhir_server.smart.memory import Memory
 from fhir_server.smart.origins import Origins
 from fhir_server.smart.pages import http as pages_http
@@ -179,6 +180,14 @@ def check_safe(settings: Settings) -> None:
         )
 
 
+def _make_keys(folder: Path) -> None:
+    """The signing keys, at the first start; ValueError where they cannot be made or are not safe."""
+    try:
+        SigningKeys(folder).public(int(time.time()))
+    except OSError as error:
+        raise ValueError(f"The folder of the signing keys cannot be used: {error.strerror}") from None
+
+
 def _terms(settings: Settings) -> Terms:
     return Terms(
         settings.auth,
@@ -277,6 +286,8 @@ async def prepare(settings: Settings) -> str | None:
     networks(settings.trusted_proxies.split(","))
     Memory.fresh(None, _providers(settings))
     check_safe(settings)
+    if settings.auth:
+        _make_keys(Path(settings.keys))
     service = Service(open_store(settings.store), utc_now, time_ordered_id, utc_now())
     try:
         await start(service)

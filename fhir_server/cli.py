@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from fhir_server.audit.command import app as audit
+from fhir_server.client_command import clients, keys
 from fhir_server.cql_command import cql_command
 from fhir_server.demo.command import demo
 from fhir_server.errors import FhirError
@@ -118,6 +119,8 @@ def explain(
 app.command()(demo)
 app.command("cql")(cql_command)
 app.add_typer(audit, name="audit")
+app.add_typer(clients, name="client")
+app.add_typer(keys, name="key")
 app.add_typer(terminology, name="terminology")
 app.add_typer(packages, name="package")
 app.add_typer(profiles, name="profile")

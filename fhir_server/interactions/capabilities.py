@@ -18,6 +18,7 @@ from fhir_server.resource_json import encode
 from fhir_server.search import compartments, parameters
 from fhir_server.search.posted import NONE, Posted
 from fhir_server.settings import VERSION
+from fhir_server.smart.terms import Places
 from profiles.definitions import load
 
 _OF_A_RESOURCE = (
@@ -52,6 +53,8 @@ async def capabilities(service: Service, request: Request) -> Response:
     if posted:
         resources = [_with_posted(resource, posted.get(resource["type"], {})) for resource in resources]
     statement = _statement(request.base, service.started, resources)
+    if service.smart.terms.enforced:
+        statement["rest"][0]["security"] = _security(Places(request.base))
     return Response(200, encode(Shaping(request).part(statement)))
 
 
@@ -129,6 +132,31 @@ def _statement(base: str, started: datetime, resources: list[dict[str, Any]]) ->
                 "compartment": [
                     f"{_DEFINITIONS}CompartmentDefinition/{c.lower()}" for c in compartments.NAMES
                 ],
+            }
+        ],
+    }
+
+
+def _security(places: Places) -> dict[str, Any]:
+    """As SMART 1.0 has it, where some clients still look: hl7.org/fhir/smart-app-launch/1.0.0/conformance"""
+    endpoints = ("authorize", "token", "introspect", "revoke")
+    return {
+        "extension": [
+            {
+                "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
+                "extension": [{"url": name, "valueUri": places.of(name)} for name in endpoints],
+            }
+        ],
+        "cors": True,
+        "service": [
+            {
+                "coding": [
+                    {
+                        "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
+                        "code": "SMART-on-FHIR",
+                    }
+                ],
+                "text": "SMART App Launch 2.2; see .well-known/smart-configuration",
             }
         ],
     }

@@ -19,6 +19,8 @@ import msgspec
 
 from fhir_server.access.grant import ResourceScope
 from fhir_server.smart import scopes
+from fhir_server.smart.jose import Refused
+from fhir_server.smart.jwks import check_registered
 from fhir_server.store.base import Store, Transaction
 
 KIND = "client"
@@ -175,6 +177,13 @@ def _check_keys(client: Client) -> None:
         raise ClientProblem("A confidential-asymmetric client has a JWK Set or the URL of one")
     if client.kind != "confidential-asymmetric" and keys:
         raise ClientProblem(f"A {client.kind} client has no keys")
+    if client.jwks is not None:
+        try:
+            check_registered(client.jwks)
+        except Refused as refused:
+            raise ClientProblem(str(refused)) from None
+        if not all(isinstance(key.get("kid"), str) and key["kid"] for key in client.jwks["keys"]):
+            raise ClientProblem("Each key has a kid")
     if client.jwks_url is not None and not _is_page(client.jwks_url):
         raise ClientProblem("The URL of a JWK Set is https, or http on this machine (127.0.0.1)")
 

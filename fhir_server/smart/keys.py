@@ -27,7 +27,7 @@ RETIRED = 25 * 3600
 _SUFFIX = ".jwk"
 
 
-class UnsafeKeys(Exception):
+class UnsafeKeys(ValueError):
     """The folder or a key is not as safe as it has to be; the message says what to do."""
 
 

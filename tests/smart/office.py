@@ -166,7 +166,7 @@ class Office:
         return self.run(issued), pkce
 
     def redeem(
-        self, code: str, pkce: Pkce, headers: dict[str, str] | None = None, **changes: Any
+        self, code: str, pkce: Pkce, headers: dict[str, str] | None = None, /, **changes: Any
     ) -> httpx.Response:
         """The code for tokens; a parameter that is changed to None is left out."""
         form = {
