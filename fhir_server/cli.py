@@ -169,7 +169,13 @@ def _run(settings: Settings) -> None:
         for name, value in settings.model_dump(exclude_none=True).items():
             text = json.dumps(value) if isinstance(value, dict) else str(value)
             os.environ[f"VARDE_{name.upper()}"] = text
-        uvicorn.run("fhir_server.app:from_environment", factory=True, workers=settings.workers, **options)
+        uvicorn.run(
+            "fhir_server.app:from_environment",
+            factory=True,
+            workers=settings.workers,
+            timeout_worker_healthcheck=60,  # a worker that starts on a busy machine is not a dead one
+            **options,
+        )
 
 
 def _welcome(settings: Settings, password: str) -> None:
