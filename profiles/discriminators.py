@@ -122,11 +122,10 @@ class Discriminators:
         elif kind == "resolve":
             for type_ in node.types:
                 for url in type_.get("targetProfile", ()):
-                    if found := self.profile(url):
-                        yield found.root
-                    else:
-                        name = url.rpartition("/")[2]
-                        yield Node(name, name, None, {"type": [{"code": name}]})
+                    found = self.profile(url)
+                    name = found.type if found else url.rpartition("/")[2]
+                    as_type = {"code": name, "profile": [url]} if found else {"code": name}
+                    yield Node(name, name, None, {"type": [as_type]})
 
     @staticmethod
     def choice(node: Node, name: str) -> Node | None:

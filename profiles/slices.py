@@ -44,6 +44,14 @@ if J < 0:
 elif L == LAST:
     out.unordered(p)
 """
+_ORDERED_AT_END = """
+if J < 0:
+    L = LAST
+elif J < L:
+    out.unordered(p)
+else:
+    L = J
+"""
 _SLICE_FEWEST = """
 if C[PLACE] < WANTED:
     out.slice_few(NAME, SLICE, WANTED, C[PLACE], at)
@@ -127,7 +135,8 @@ class Slices:
         if rules == "closed":
             each += fill(_CLOSED, **names)
         if rules == "openAtEnd":
-            each += fill(_AT_END, **names, LAST=constant(_LAST))
+            part = _ORDERED_AT_END if slicing.get("ordered") else _AT_END
+            each += fill(part, **names, LAST=constant(_LAST))
         elif slicing.get("ordered"):
             each += fill(_ORDERED, **names)
         return before, each + within, after

@@ -440,6 +440,19 @@ def test_items_are_told_by_what_they_refer_to():
     assert errors(bad, profile) == [("structure", "Patient")]
 
 
+def test_items_are_told_by_the_profile_of_what_they_refer_to():
+    named = definition({"Practitioner.name": {"min": 1}}, "Practitioner", "named")
+    doctor = {"type": [{"code": "Reference", "targetProfile": [named["url"]]}], "max": "1"}
+    discriminator = {"type": "profile", "path": "resolve()"}
+    profile = definition(sliced("Patient.generalPractitioner", discriminator, {"doctor": (doctor, {})}))
+    people = [{"resourceType": "Practitioner", "id": id_, "name": [OFFICIAL]} for id_ in ("a", "b")]
+    references = [{"reference": "#a"}, {"reference": "#b"}]
+    both = patient(contained=people, generalPractitioner=references)
+    assert errors(both, profile, named) == [("structure", "Patient")]
+    del people[1]["name"]
+    assert errors(both, profile, named) == []  # one of them is no such doctor, and need not be
+
+
 # Extensions and other profiles
 
 
