@@ -128,6 +128,8 @@ def create_app(
             tuple((type_, tuple(urls)) for type_, urls in settings.profiles.items()),
             settings.claimed_profiles,
             settings.provenance,
+            settings.emergency_minutes,
+            settings.privacy_officer,
         ),
         explains=settings.explain_searches,
         smart=Memory.fresh(outgoing, _providers(settings), _terms(settings)),

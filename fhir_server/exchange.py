@@ -29,13 +29,16 @@ class Policy:
     """What the specification leaves to whoever runs the server: how many resources a conditional delete may
     delete, whether a change of a resource must say which version it is made from, the profiles that what is
     written must follow, by resource type, whether it must also follow those that it claims, and what gets a
-    Provenance of the server's own (fhir_server.provenance): all, changes or none."""
+    Provenance of the server's own (fhir_server.provenance): all, changes or none. How many minutes emergency
+    access lasts, and the reference of who is told of each."""
 
     deletes: int = 1
     versioned_updates: bool = False
     profiles: tuple[tuple[str, tuple[str, ...]], ...] = ()
     claims: bool = True
     provenance: str = "changes"
+    emergency_minutes: int = 60
+    privacy_officer: str = ""
 
     def profiles_of(self, type_: str) -> tuple[str, ...]:
         return next((urls for name, urls in self.profiles if name == type_), ())

@@ -27,7 +27,7 @@ from fhir_server.instants import http_date
 from fhir_server.interactions import binary, later
 from fhir_server.interactions.bundle import bundle
 from fhir_server.interactions.entries import location
-from fhir_server.interactions.operations import reindex
+from fhir_server.interactions.operations import emergency, reindex
 from fhir_server.interactions.routes import ROUTES, Interaction, Place, match
 from fhir_server.negotiation import (
     CONTENT_TYPE,
@@ -53,6 +53,7 @@ _ROUTES = {
         template: {"GET": ("reindex-status", reindex.progress), "POST": ("reindex", reindex.reindex)}
         for template in ("$reindex", "SearchParameter/{id}/$reindex")
     },
+    "Patient/{id}/$break-the-glass": {"POST": ("break-the-glass", emergency.break_the_glass)},
     "_async/{id}/result": {"GET": ("async-result", later.result)},
 }
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -220,7 +221,7 @@ class Fhir:
                 call.more.append(("www-authenticate", error.challenge))
                 raise FhirError("login", str(error)) from None
         if call.trail is not None:
-            call.trail.who = who(grant, call.trail.who.address)
+            call.trail.of(grant)
         return grant
 
     async def _read_body(self, headers: dict[str, str], receive: Receive) -> bytes:

@@ -89,6 +89,14 @@ class Settings(BaseSettings):
         description="What gets a Provenance of who wrote it: all; changes, which is all but the readings and"
         " answers that patients and devices send, whose authors are in them and in the log; or none.",
     )
+    emergency_minutes: int = Field(
+        default=60, ge=1, le=24 * 60, description="How long emergency access ($break-the-glass) lasts."
+    )
+    privacy_officer: str = Field(
+        default="",
+        pattern=r"^(|(Practitioner|PractitionerRole|Organization)/[A-Za-z0-9\-.]{1,64})$",
+        description="Who is told of emergency access besides the patient's care teams: Organization/ID, ...",
+    )
     trusted_proxies: str = Field(
         default="",
         description="Addresses or networks whose Forwarded and X-Forwarded-... headers are believed, "

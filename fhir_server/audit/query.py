@@ -34,9 +34,9 @@ def described(path: str, *texts: str) -> str:
     """The path with the parameters of these encoded texts (a URL's query, a form)."""
     pairs = [pair for text in texts if text for pair in _pairs(text)]
     if not pairs:
-        return _without_numbers(path)
+        return without_numbers(path)
     said = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in map(_shown, pairs))
-    return f"{_without_numbers(path)}?{said}"[:_LONGEST]
+    return f"{without_numbers(path)}?{said}"[:_LONGEST]
 
 
 def patients_named(*texts: str) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ def _pairs(text: str) -> Iterable[tuple[str, str]]:
 def _shown(pair: tuple[str, str]) -> tuple[str, str]:
     name, value = pair
     kept = _keeps(name) and not _NUMBER.search(value)
-    return _without_numbers(name) if _known(name) else HIDDEN, value if kept else HIDDEN
+    return without_numbers(name) if _known(name) else HIDDEN, value if kept else HIDDEN
 
 
 @lru_cache(maxsize=1000)
@@ -94,7 +94,8 @@ def _types() -> dict[str, frozenset[str]]:
     return {code: frozenset(of) for code, of in types.items()}
 
 
-def _without_numbers(text: str) -> str:
+def without_numbers(text: str) -> str:
+    """The text, with what looks like a national identity number replaced."""
     return _NUMBER.sub(HIDDEN, text)
 
 

@@ -37,6 +37,7 @@ _ACTIONS = {
     "meta-add": "U",
     "meta-delete": "U",
 }
+_EMERGENCY = "BTG"  # https://terminology.hl7.org/CodeSystem-v3-ActReason.html
 _OF_ONE = frozenset({"read", "vread", "create", "update", "patch", "delete"})
 _limiter = Limiter()
 
@@ -83,15 +84,23 @@ class Trail:
         self._place: Place | None = None
         self._texts: tuple[str, ...] = ()
         self._patients: dict[str, None] = {}
+        self._emergencies: frozenset[str] = frozenset()
         self._committed = False
 
     def asked(self, interaction: str, place: Place, *texts: str) -> None:
         """What the request is: its interaction, where it goes, and parameters as they were sent."""
         self.interaction, self._place, self._texts = interaction, place, texts
 
+    def of(self, grant: Grant | None) -> None:
+        """It is known now who asks."""
+        self.who = who(grant, self.who.address)
+        self._emergencies = frozenset(grant.emergencies) if grant else frozenset()
+
     def part(self) -> Trail:
         """For one entry of a Bundle."""
-        return Trail(self._journal, self.request, self.who)
+        part = Trail(self._journal, self.request, self.who)
+        part._emergencies = self._emergencies
+        return part
 
     def is_bundle(self, kind: str) -> None:
         """What was posted to the base is a batch or a transaction."""
@@ -109,6 +118,21 @@ class Trail:
         status = outcomes[0].status if len(outcomes) == 1 else 200
         parts = [tuple(items[start : start + MOST]) for start in range(0, max(1, len(items)), MOST)]
         append(tx, [pack(self._event(status, part)) for part in parts])
+
+    def emergency(self, tx: Transaction, patient: str, reason: str) -> None:
+        """Put into the transaction that who asks has broken the glass for the patient."""
+        event = Event(
+            microseconds(self._journal.clock()),
+            "emergency",
+            "emergency-started",
+            "E",
+            200,
+            self.who._replace(purpose=_EMERGENCY),
+            self.request,
+            items=(Item("R", "Patient", patient),),
+            reason=reason,
+        )
+        append(tx, [pack(event)])
 
     def committed(self) -> None:
         """The transaction with the entry is durable."""
@@ -159,13 +183,16 @@ class Trail:
             named = patients_named(*texts) if searches else ()
             all_patients = [*dict.fromkeys((*named, *self._patients))]
             patients, beyond = tuple(all_patients[:MOST]), max(0, len(all_patients) - MOST)
+        agent = self.who
+        if self._emergencies and self._emergencies & _whose(items, patients):
+            agent = agent._replace(purpose=_EMERGENCY)
         return Event(
             microseconds(self._journal.clock()),
             "rest",
             self.interaction,
             action,
             status,
-            self.who,
+            agent,
             self.request,
             query,
             items,
@@ -173,6 +200,11 @@ class Trail:
             beyond,
             more=more,
         )
+
+
+def _whose(items: Iterable[Item], patients: Iterable[str]) -> set[str]:
+    """All patients that an event is about."""
+    return {*patients, *(item.id if item.type == "Patient" else item.patient for item in items)}
 
 
 class _Observed:

@@ -157,6 +157,8 @@ def _match_type(type_: str, rest: list[str]) -> Place:
             return Place("{type}/$validate", type_)
         case [id_, "$validate"] if id_:
             return Place("{type}/{id}/$validate", type_, id_)
+        case [id_, "$break-the-glass"] if type_ == "Patient" and id_:
+            return Place("Patient/{id}/$break-the-glass", type_, id_)
         case [id_, "$reindex"] if type_ == "SearchParameter":
             return Place("SearchParameter/{id}/$reindex", type_, id_)
         case [name] if f"{type_}/{name}" in OPERATIONS:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from fhir_server.access.emergency import with_emergencies
 from fhir_server.access.grant import Grant
 from fhir_server.instants import microseconds
 from fhir_server.smart import clients, issuers, scopes, tokens
@@ -48,7 +49,8 @@ async def grant_of(
     """
     scheme, token = _token(authorization)
     if issuers.looks_like_one(token):
-        return await _of_another(service, issuers.Presented(scheme, token, proofs, method, url))
+        grant = await _of_another(service, issuers.Presented(scheme, token, proofs, method, url))
+        return await with_emergencies(service.whole, grant, microseconds(service.clock()))
     if scheme != "bearer":
         raise Unauthenticated("This access token is sent as Bearer", "invalid_token")
     now, remembered = microseconds(service.clock()), service.smart.grants
@@ -93,7 +95,7 @@ async def _look_up(service: Service, token: str, now: int) -> tuple[Grant, int] 
         approval.organizations,
         token=access.name,
     )
-    return grant, access.expires
+    return await with_emergencies(service.whole, grant, now), access.expires
 
 
 def _token(authorization: str | None) -> tuple[str, str]:

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from fhir_server.access.emergency import with_emergencies
 from fhir_server.app import create_app, open_store
 from fhir_server.audit import chain
 from fhir_server.audit.event import Event, unpack
+from fhir_server.instants import microseconds
 from fhir_server.settings import Settings
 
 _http = Path(__file__).parents[1] / "http" / "conftest.py"
@@ -119,7 +121,9 @@ def _client(url: str, clock: Any, keys: Path, **more: Any) -> Iterator[Logged]:
     async def granted(service: Any, authorization: str | None) -> Any:
         if isinstance(client.grant, Exception):
             raise client.grant
-        return client.grant
+        if client.grant is None:
+            return None
+        return await with_emergencies(service.whole, client.grant, microseconds(service.clock()))
 
     settings = Settings(auth=False, audit=True, keys=str(keys), **more)
     app = create_app(settings, store, clock, lambda: f"n{next(ids)}", grants=granted)

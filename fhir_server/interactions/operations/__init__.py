@@ -25,7 +25,10 @@ DEFINED: Final[Mapping[str, Mapping[str, str]]] = {
     "Encounter": {"everything": f"{_FHIR}/Encounter-everything"},
     "NamingSystem": {"preferred-id": f"{_FHIR}/NamingSystem-preferred-id"},
     "Observation": {name: f"{_FHIR}/Observation-{name}" for name in ("lastn", "stats")},
-    "Patient": {"everything": f"{_FHIR}/Patient-everything"},
+    "Patient": {
+        "break-the-glass": f"{_BASE}/break-the-glass",
+        "everything": f"{_FHIR}/Patient-everything",
+    },
     "Library": {"evaluate": f"{_BASE}/library-evaluate"},
     "SearchParameter": {"reindex": f"{_BASE}/reindex"},
     "ValueSet": {name: f"{_FHIR}/ValueSet-{name}" for name in ("expand", "validate-code")},
