@@ -5,7 +5,7 @@ https://www.rfc-editor.org/rfc/rfc6749#section-10.2, https://www.rfc-editor.org/
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,9 +61,14 @@ async def of(store: Store, subject: str, now: int) -> list[Consent]:
         after = page[-1][0]
 
 
-async def revoke(service: Service, subject: str, client: str) -> None:
-    """Take it back: what came of it is void as well."""
-    await service.whole.transact(lambda tx: forget(tx, subject, client))
+async def revoke(service: Service, subject: str, client: str, note: Callable[[Transaction], None]) -> None:
+    """Take it back: what came of it is void as well. `note` is called in the transaction."""
+
+    def work(tx: Transaction) -> None:
+        if forget(tx, subject, client):
+            note(tx)
+
+    await service.whole.transact(work)
     await tokens.end_all(service, subject=subject, client=client)
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from fhir_server.smart import clients, consents, scopes
 from fhir_server.smart.consents import Consent
+from fhir_server.smart.pages import noted
 from fhir_server.smart.pages.html import Html, element
 from fhir_server.smart.pages.layout import button, form, page, paragraph
 from fhir_server.smart.pages.scope_rows import rows
@@ -27,7 +28,11 @@ async def revoke(visit: Visit) -> Answer:
         return away
     visit.check("apps")
     assert visit.session is not None
-    await consents.revoke(visit.service, visit.session.person.subject, visit.given("client"))
+    client = visit.given("client")
+    revoked = noted.event(visit, "authorization", "revoked", client=client)
+    await consents.revoke(
+        visit.service, visit.session.person.subject, client, lambda tx: noted.put(visit, tx, revoked)
+    )
     return await _page(visit, done=visit.words("apps.revoked"))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from fhir_server.errors import FhirError
 from fhir_server.smart import patients
-from fhir_server.smart.pages import steps
+from fhir_server.smart.pages import noted, steps
 from fhir_server.smart.pages.html import Html, element
 from fhir_server.smart.pages.layout import button, field, form, page, paragraph
 from fhir_server.smart.pages.steps import Step
@@ -48,6 +48,7 @@ async def searched(visit: Visit) -> Search:
         if error.category not in ("expired", "invalid"):
             raise
         found, next_ = await patients.search(visit.service, person, name, day)
+    noted.searched(visit, "Patient", [each.id for each in found], name=name, birthdate=day)
     return Search(name, born, found, next_)
 
 
@@ -157,6 +158,7 @@ async def show_encounter(visit: Visit) -> Answer:
     if not isinstance(step, Step) or step.patient is None:
         return step if isinstance(step, Answer) else visit.go(f"consent?request={name}")
     found = await patients.encounters(visit.service, step.session.person, step.patient.id)
+    noted.searched(visit, "Encounter", [step.patient.id], patient=step.patient.id)
     words = visit.words
     choices = form(visit, "encounter", "encounter", _encounters(words, found), request=name)
     about = paragraph(words("encounter.app", app=step.client.name))

@@ -27,7 +27,7 @@ from fhir_server.smart.clients import LOOPBACK
 from fhir_server.smart.http import address_of, places_of
 from fhir_server.smart.launch import LaunchProblem
 from fhir_server.smart.limits import TooMany
-from fhir_server.smart.pages import apps, authorization, choose, consent, ehr, launcher, sign_in, steps
+from fhir_server.smart.pages import apps, authorization, choose, consent, ehr, launcher, noted, sign_in, steps
 from fhir_server.smart.pages.layout import STYLE
 from fhir_server.smart.pages.refusals import refused
 from fhir_server.smart.pages.steps import Lost
@@ -131,7 +131,10 @@ class Site:
             if not _is_safe(visit):
                 raise Lost("refused.insecure")
             await self._fill(request, visit)
-            return await view(visit), visit
+            answer = await view(visit)
+            if answer.page is not None:
+                await noted.before_it_is_shown(visit)
+            return answer, visit
         except Refused as error:
             return steps.refusal(visit, error), visit
         except Unusable as error:

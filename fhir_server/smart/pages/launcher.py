@@ -9,7 +9,7 @@ from fhir_server.smart import authorize, clients, launch, patients
 from fhir_server.smart.clients import Client
 from fhir_server.smart.context import Context
 from fhir_server.smart.launch import Launch
-from fhir_server.smart.pages import steps
+from fhir_server.smart.pages import noted, steps
 from fhir_server.smart.pages.choose import Search, named, picker, searched
 from fhir_server.smart.pages.html import Html, element, joined
 from fhir_server.smart.pages.layout import button, form, page, paragraph
@@ -37,6 +37,7 @@ async def open_app(visit: Visit) -> Answer:
         patient = await patients.find(visit.service, visit.session.person, visit.given("patient"))
         if patient is None:
             return await _page(visit, Search(problem=visit.words.plain("patient.gone")))
+        noted.read(visit, patient.id)
     client = await clients.find(visit.service.store, visit.given("client"))
     if client is None or client.launch_url is None:
         return await _apps_page(visit, patient)

@@ -5,19 +5,20 @@ https://cheatsheetseries.owasp.org/cheatsheets/Authentication_Cheat_Sheet.html
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import quote
 
 from fhir_server.smart import limits, providers, sessions, users
 from fhir_server.smart.clients import Client
 from fhir_server.smart.limits import TooMany
-from fhir_server.smart.pages import steps
+from fhir_server.smart.pages import noted, steps
 from fhir_server.smart.pages.html import Html, element, joined
 from fhir_server.smart.pages.layout import button, field, form, link, page, paragraph
 from fhir_server.smart.pages.refusals import refused
 from fhir_server.smart.pages.visit import Answer, Visit
 from fhir_server.smart.providers import NotSignedIn
-from fhir_server.smart.sessions import Person
-from fhir_server.smart.users import User, UserProblem
+from fhir_server.smart.sessions import Person, Session, person_of
+from fhir_server.smart.users import UserProblem
 from fhir_server.store.base import Transaction
 
 
@@ -47,20 +48,23 @@ async def sign_in(visit: Visit) -> Answer:
         return _form(visit, name, client, problem, 429, username, error.seconds)
     user = await users.check(visit.service.store, username, password, visit.now)
     if user is None:
+        whose = await users.find(visit.service.store, username)
+        await noted.not_signed_in(visit, person_of(whose) if whose else None)
         return _form(visit, name, client, visit.words.plain("sign-in.wrong"), 401, username)
     await limits.succeeded(visit.service, normal, visit.address)
-    await _begin(visit, user)
+    await _begin(visit, person_of(user), lambda tx: sessions.begin_local(tx, user, visit.now))
     return _onward(visit, name)
 
 
-async def _begin(visit: Visit, user: User) -> None:
+async def _begin(visit: Visit, person: Person, begin: Callable[[Transaction], str]) -> None:
     """A session under a new id, whatever the browser brought; what it had before ends."""
     before = visit.session
 
     def work(tx: Transaction) -> str:
         if before:
             sessions.end(tx, before.key)
-        return sessions.begin_local(tx, user, visit.now)
+        noted.put(visit, tx, noted.event(visit, "sign-in", "login", person=person))
+        return begin(tx)
 
     visit.cookies["session"] = await visit.service.store.transact(work)
 
@@ -156,14 +160,7 @@ async def arrive(visit: Visit) -> Answer:
     except NotSignedIn as problem:
         return await _not(visit, problem)
     person = Person(who.subject, who.name, who.role, who.fhir_user, who.organizations)
-    before, id_ = visit.session, visit.part
-
-    def work(tx: Transaction) -> str:
-        if before:
-            sessions.end(tx, before.key)
-        return sessions.begin(tx, person, id_, visit.now)
-
-    visit.cookies["session"] = await visit.service.store.transact(work)
+    await _begin(visit, person, lambda tx: sessions.begin(tx, person, visit.part, visit.now))
     return _onward(visit, name)
 
 
@@ -203,8 +200,7 @@ async def sign_out(visit: Visit) -> Answer:
     if visit.method == "POST":
         visit.check("sign-out")
         if visit.session:
-            key = visit.session.key
-            await visit.service.store.transact(lambda tx: sessions.end(tx, key))
+            await visit.service.store.transact(_ending(visit, visit.session))
         visit.session, visit.cookies["session"] = None, None
         visit.visit, visit.cookies["visit"] = "", None
         done = paragraph(words("sign-out.done"))
@@ -214,6 +210,14 @@ async def sign_out(visit: Visit) -> Answer:
         return visit.go("sign-in")
     content = form(visit, "sign-out", "sign-out", button(words("sign-out.button")))
     return Answer(200, page(visit, words("sign-out.title"), content, here="sign-out"))
+
+
+def _ending(visit: Visit, session: Session) -> Callable[[Transaction], None]:
+    def work(tx: Transaction) -> None:
+        if sessions.end(tx, session.key):
+            noted.put(visit, tx, noted.event(visit, "sign-in", "logout", person=session.person))
+
+    return work
 
 
 async def show_password(visit: Visit) -> Answer:
@@ -246,8 +250,13 @@ async def change_password(visit: Visit) -> Answer:
         changed = await users.with_new_password(user, new, visit.now)
     except UserProblem:  # pragma: no cover - _wrong has seen to it
         return _password_form(visit, name, visit.words.plain("password.long", length=users.LONGEST), 400)
-    await visit.service.store.transact(lambda tx: users.put(tx, changed))
-    await _begin(visit, changed)
+
+    def begin(tx: Transaction) -> str:
+        users.put(tx, changed)
+        noted.put(visit, tx, noted.event(visit, "sign-in", "password-changed"))
+        return sessions.begin_local(tx, changed, visit.now)
+
+    await _begin(visit, session.person, begin)
     return visit.go(f"consent?request={name}") if name else visit.go("password-done")
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from fhir_server.audit.event import Event
 from fhir_server.smart import authorize, clients, codes, consents, launch, patients, pending, scopes
 from fhir_server.smart.authorize import Asked, Refused
 from fhir_server.smart.clients import Client
 from fhir_server.smart.consents import Consent
 from fhir_server.smart.context import Context
+from fhir_server.smart.pages import noted
 from fhir_server.smart.pages.visit import Answer, Visit
 from fhir_server.smart.patients import Patient
 from fhir_server.smart.pending import Pending
@@ -113,6 +115,7 @@ async def grant(visit: Visit, step: Step, granted: tuple[Scope, ...], *, remembe
     """The code, to the application; and that it was given is noted for the person to see."""
     session, texts = step.session, tuple(scope.text for scope in granted)
     consent = Consent(step.client.id, step.texts, texts, visit.now, remember)
+    given = _event(visit, step, "granted")
 
     def work(tx: Transaction) -> bool:
         if not pending.end(tx, step.name, visit.now):
@@ -120,6 +123,7 @@ async def grant(visit: Visit, step: Step, granted: tuple[Scope, ...], *, remembe
         if step.asked.launch and not launch.end(tx, step.asked.launch):
             return False
         consents.put(tx, session.person.subject, consent)
+        noted.put(visit, tx, given)
         return True
 
     if not await visit.service.store.transact(work):
@@ -142,9 +146,21 @@ async def grant(visit: Visit, step: Step, granted: tuple[Scope, ...], *, remembe
 
 async def deny(visit: Visit, step: Step) -> Answer:
     """Tell the application that the person refuses."""
-    if not await visit.service.store.transact(lambda tx: pending.end(tx, step.name, visit.now)):
+
+    def work(tx: Transaction) -> bool:
+        ended = pending.end(tx, step.name, visit.now)
+        if ended:
+            noted.put(visit, tx, _event(visit, step, "denied"))
+        return ended
+
+    if not await visit.service.store.transact(work):
         raise Lost("refused.gone")
     raise step.asked.refused("access_denied", "The user did not give access")
+
+
+def _event(visit: Visit, step: Step, what: str) -> Event:
+    patient = step.patient.id if step.patient else None
+    return noted.event(visit, "authorization", what, client=step.client.id, patient=patient)
 
 
 def _back(visit: Visit, step: Step, **parameters: str) -> Answer:
@@ -181,6 +197,7 @@ async def _with_context(visit: Visit, step: Step) -> Step:
     patient = await patients.find(visit.service, person, context.patient)
     if patient is None:
         raise asked.refused("access_denied", "The user has no access to the patient")
+    noted.read(visit, patient.id)
     return replace(step, context=context, patient=patient)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fhir_server.audit.event import Event
 from fhir_server.smart import sessions
 from fhir_server.smart.pages.html import Html, element
 from fhir_server.smart.pages.words import Words, choose
@@ -49,6 +50,7 @@ class Visit:
     1970 UTC; `address` is the network address of the browser. `wishes` are the languages that were asked for,
     most wanted first, and `accept` the Accept-Language of the browser.
     `part` is the last part of the path, where that says which of several.
+    `events` are for the log of accesses, before a page is shown.
     """
 
     service: Service
@@ -66,6 +68,7 @@ class Visit:
     part: str = ""
     wishes: Sequence[str] = ()
     cookies: dict[str, str | None] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
 
     def asked(self, name: str) -> str:
         """The parameter of the URL, or ""."""
