@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
+from joserfc.jwk import ECKey
 
 from fhir_server.smart import launch, tokens
 from fhir_server.smart.clients import Client
@@ -21,7 +22,7 @@ from tests.smart.test_consent import token
 from tests.smart.visitor import SITE, Page, Visitor
 
 SCOPE = "launch patient/Observation.rs"
-JWKS = {"keys": [{"kty": "EC", "crv": "P-384", "x": "AA", "y": "AA", "kid": "1"}]}
+JWKS = {"keys": [ECKey.generate_key("P-384", {"kid": "1", "use": "sig"}).as_dict(private=False)]}
 EHR = Client("ehr", "EHR", "confidential-asymmetric", "system/*.cruds", jwks=JWKS, launches=True)
 SYSTEM = Client("system", "System", "confidential-asymmetric", "system/*.cruds", jwks=JWKS)
 CONTEXT: dict[str, Any] = {
