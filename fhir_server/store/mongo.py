@@ -30,7 +30,7 @@ from fhir_server.store.tree import encodable
 
 T = TypeVar("T")
 READERS = 8
-LAYOUT = 2  # in the document of `commits`
+LAYOUT = 3  # in the document of `commits`
 SNAPSHOT_READS = 13  # the wire version of MongoDB 5.0
 DATABASE = "varde"  # where the URL names none
 

@@ -17,7 +17,7 @@ import sqlite3
 
 from fhir_server.errors import FhirError
 
-LAYOUT = 3  # PRAGMA user_version of a file laid out like this
+LAYOUT = 4  # PRAGMA user_version of a file laid out like this
 
 TABLES = """
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
@@ -73,13 +73,9 @@ CREATE TABLE composite (seq INTEGER, param INTEGER, system INTEGER, code TEXT, l
 CREATE INDEX composite_code ON composite (param, code, low);
 CREATE TABLE word (seq INTEGER, param INTEGER, folded TEXT, PRIMARY KEY (seq, param, folded)) WITHOUT ROWID;
 CREATE INDEX word_folded ON word (param, folded);
-"""
-
-# Beside the layout: made where missing, also in files of earlier versions.
-RECORDS = """
-CREATE TABLE IF NOT EXISTS record (kind TEXT NOT NULL, key TEXT NOT NULL, content BLOB NOT NULL,
-    expires INTEGER, PRIMARY KEY (kind, key)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS record_expires ON record (expires) WHERE expires IS NOT NULL;
+CREATE TABLE record (kind TEXT NOT NULL, key TEXT NOT NULL, content BLOB NOT NULL, expires INTEGER,
+    PRIMARY KEY (kind, key)) WITHOUT ROWID;
+CREATE INDEX record_expires ON record (expires) WHERE expires IS NOT NULL;
 """
 
 
@@ -97,7 +93,6 @@ def lay_out(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {LAYOUT}")
         elif layout != LAYOUT:
             raise FhirError("unavailable", "The database file was made by something else, or another Varde")
-        _create(connection, RECORDS)
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
