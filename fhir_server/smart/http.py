@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_server import log
+from fhir_server.audit.tokens import refused
 from fhir_server.errors import FhirError
 from fhir_server.exchange import Service
 from fhir_server.origin import BASE, Origin
@@ -151,7 +152,12 @@ class _Form:
     async def _answer(self, request: Request) -> Answer:
         try:
             asked = await self._read(request)
-            return await self._endpoint(self._service, asked)
+            try:
+                return await self._endpoint(self._service, asked)
+            except Refusal as refusal:
+                what = f"{self._path.removeprefix('/auth/')}-refused"
+                await refused(self._service, what, asked.address, refusal.status, refusal.error)
+                raise
         except Refusal as refusal:
             headers = {"retry-after": str(refusal.retry)} if refusal.retry else {}
             if refusal.status == 401:

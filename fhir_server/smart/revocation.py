@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fhir_server.audit import tokens as audited
 from fhir_server.instants import microseconds
 from fhir_server.smart import tokens
 from fhir_server.smart.asked import Answer, Asked
@@ -12,6 +13,7 @@ from fhir_server.smart.refusal import Refusal
 
 if TYPE_CHECKING:
     from fhir_server.exchange import Service
+    from fhir_server.store.base import Transaction
 
 
 async def revoke(service: Service, asked: Asked) -> Answer:
@@ -25,6 +27,12 @@ async def revoke(service: Service, asked: Asked) -> Answer:
     if found is not None and found[1].client != client.id:
         raise Refusal("unauthorized_client", "The token was given to another client")
     if found is not None:
-        await store.transact(lambda tx: tokens.revoke(tx, token))
+        approval = found[1]
+
+        def work(tx: Transaction) -> None:
+            tokens.revoke(tx, token)
+            audited.put(service, tx, "token-revoked", approval, asked.address)
+
+        await store.transact(work)
         service.smart.grants.clear()
     return Answer(None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from fhir_server.audit import tokens as audited
 from fhir_server.instants import microseconds
 from fhir_server.smart import codes, scopes, tokens
 from fhir_server.smart.asked import Answer, Asked
@@ -54,10 +55,12 @@ async def _for_code(service: Service, asked: Asked, client: Client) -> Answer:
             return None
         if found.family is not None:  # somebody has it who should not: RFC 6749, section 4.1.2
             tokens.end(tx, found.family)
+            audited.put(service, tx, "tokens-ended", found.approval, asked.address, status=400)
             return None
         good = found.approval.client == client.id and found.redirect_uri == redirect_uri
         if not good or not codes.is_answered(found.challenge, verifier):
             return None
+        audited.put(service, tx, "token-issued", found.approval, asked.address)
         return tokens.begin(tx, family, found.approval, terms, now)
 
     issued = await service.whole.transact(use)
@@ -74,7 +77,17 @@ async def _for_refresh_token(service: Service, asked: Asked, client: Client) -> 
     """RFC 6749, section 6, with rotation: RFC 9700, section 4.14.2."""
     refresh, scope = asked.required("refresh_token"), asked.form.get("scope")
     now, terms = microseconds(service.clock()), service.smart.terms
-    outcome = await service.whole.transact(lambda tx: tokens.renew(tx, refresh, client, scope, terms, now))
+
+    def use(tx: Transaction) -> Issued | str:
+        before = tokens.approval_of(tx, refresh, now)
+        outcome = tokens.renew(tx, refresh, client, scope, terms, now)
+        if isinstance(outcome, Issued):
+            audited.put(service, tx, "token-refreshed", outcome.approval, asked.address)
+        elif before is not None and tokens.approval_of(tx, refresh, now) is None:
+            audited.put(service, tx, "tokens-ended", before, asked.address, status=400)
+        return outcome
+
+    outcome = await service.whole.transact(use)
     if isinstance(outcome, str):
         service.smart.grants.clear()
         raise Refusal(outcome, _SAID[outcome])
@@ -101,8 +114,12 @@ async def _for_client(service: Service, asked: Asked, client: Client) -> Answer:
         now,
     )
     family = tokens.new_family()
-    issued = await service.whole.transact(lambda tx: tokens.begin(tx, family, approval, terms, now))
-    return Answer(_body(issued))
+
+    def give(tx: Transaction) -> Issued:
+        audited.put(service, tx, "token-issued", approval, asked.address)
+        return tokens.begin(tx, family, approval, terms, now)
+
+    return Answer(_body(await service.whole.transact(give)))
 
 
 def _body(issued: Issued) -> dict[str, Any]:

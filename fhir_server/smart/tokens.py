@@ -96,6 +96,12 @@ def renew(
     return _issue(tx, kept.family, approval, scopes.printed(chosen), terms, now, lasting=True)
 
 
+def approval_of(tx: Transaction, refresh: str, now: int) -> Approval | None:
+    """What a refresh token comes of, used or not, as long as its family lasts."""
+    kept = _read_refresh(tx.record(REFRESH, hashed(refresh), now=now))
+    return _read_family(tx.record(FAMILY, kept.family, now=now)) if kept else None
+
+
 async def find(store: Store, token: str, now: int) -> tuple[Access, Approval] | None:
     """An access token that is good now, and what it comes of."""
     content = await store.record(KIND, hashed(token), now=now)
