@@ -206,7 +206,7 @@ class Office:
         }
         return {name: value for name, value in claims.items() if value is not None}
 
-    def assert_(
+    def by_assertion(
         self, assertion: str, scope: str | None = "system/Observation.rs", **changes: Any
     ) -> httpx.Response:
         form = {
@@ -221,7 +221,7 @@ class Office:
     def backend(
         self, scope: str | None = "system/Observation.rs", signer: Signer | None = None
     ) -> httpx.Response:
-        return self.assertTrue((signer or ec("service")).token(self.claims()), scope)
+        return self.by_assertion((signer or ec("service")).token(self.claims()), scope)
 
 
 def basic(client: Client = SYMMETRIC, secret: str = SECRET) -> str:
