@@ -19,7 +19,7 @@ import msgspec
 
 from fhir_server.access.grant import ResourceScope
 from fhir_server.smart import scopes
-from fhir_server.smart.jose import Refused
+from fhir_server.smart.jose import Refused, check_public
 from fhir_server.smart.jwks import check_registered
 from fhir_server.store.base import Store, Transaction
 
@@ -178,7 +178,10 @@ def _check_keys(client: Client) -> None:
     if client.kind != "confidential-asymmetric" and keys:
         raise ClientProblem(f"A {client.kind} client has no keys")
     if client.jwks is not None:
+        listed = client.jwks.get("keys") if isinstance(client.jwks, dict) else None
         try:
+            for key in listed if isinstance(listed, list) else ():
+                check_public(key)
             check_registered(client.jwks)
         except Refused as refused:
             raise ClientProblem(str(refused)) from None
