@@ -28,7 +28,7 @@ def _none(url: str) -> Sequence[LargeSystem]:
 
 
 _imported: Systems = _none
-_remembered = Remembered(64 * 2**20)
+_remembered = Remembered(32 * 2**20)
 decoded = _remembered.decoded
 # What is wanted by a URI that is not its own: type and search parameter.
 _BY_URI = {

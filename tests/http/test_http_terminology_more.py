@@ -9,6 +9,7 @@ import pytest
 
 from tests.http.test_http_terminology import (
     ANIMALS,
+    MAMMALS,
     MAP,
     SET,
     SYSTEM,
@@ -323,3 +324,32 @@ def test_versions_of_value_sets_and_of_what_they_take_in(tx: Any) -> None:
     assert value(tx.get(f"{asked}&valueSetVersion=2"), "result") is False
     assert tx.get(f"{asked}&valueSetVersion=3").status_code == 404
     assert displays(tx.get(f"/ValueSet/$expand?url={SET}&excludeNested=true&displayLanguage=nb"))["cat"]
+
+
+def test_a_value_set_that_changes_or_goes_is_seen_by_the_next_search(tx: Any) -> None:
+    """What is remembered of the store is remembered by content."""
+    url = "http://varde.test/ValueSet/changing"
+
+    def of(*listed: str) -> dict[str, Any]:
+        include = {"system": SYSTEM, "concept": [{"code": code} for code in listed]}
+        return MAMMALS | {"id": "changing", "url": url, "compose": {"include": [include]}}
+
+    def found(modifier: str) -> int:
+        answer = tx.get(f"/Observation?code:{modifier}={url}&_summary=count")
+        assert answer.status_code == 200, answer.text
+        return int(answer.json()["total"])
+
+    for code in ("cat", "wren"):
+        coded = {"coding": [{"system": SYSTEM, "code": code}]}
+        reading = {"resourceType": "Observation", "status": "final", "code": coded}
+        assert tx.post("/Observation", reading).status_code == 201
+    for listed, total in (("cat",), 1), (("whale",), 0), (("cat", "wren"), 2), (("cat",), 1):
+        put(tx, of(*listed))
+        assert (found("in"), found("not-in")) == (total, 2 - total)
+    put(tx, MAMMALS | {"id": "changing", "url": url})
+    assert found("in") == 1
+    put(tx, ANIMALS | {"concept": [{"code": "mammal", "concept": [{"code": "cat"}, {"code": "wren"}]}]})
+    assert found("in") == 2
+    assert tx.delete("/ValueSet/changing").status_code == 204
+    assert tx.get(f"/Observation?code:in={url}").status_code == 400
+    assert tx.get(f"/ValueSet/$expand?url={url}").status_code == 404

@@ -15,8 +15,8 @@ from typing import Any
 from fhir_server.errors import FhirError, Issue
 from fhir_server.exchange import Request, Response, Service
 from fhir_server.interactions.operations.parameters import answer, read_parameters, resources_named
-from fhir_server.interactions.read import current
-from fhir_server.vocabulary import library, load
+from fhir_server.preconditions import present
+from fhir_server.vocabulary import decoded, library, load
 from terminology.asked import Asked, read
 from terminology.expand import expand
 from terminology.findings import Finding, TerminologyError, finding, outcome, refuse
@@ -98,7 +98,7 @@ async def _answered(
 ) -> Response:
     parameters = read_parameters(request, bare=bare)
     language = request.headers.get("accept-language")
-    instance = await current(service, request) if request.id else None
+    instance = await _instance(service, request) if request.id else None
     try:
         asked = _of_today(read(parameters, language), service)
         filled = await _fill(service, parameters, asked, instance, maps)
@@ -107,6 +107,13 @@ async def _answered(
         return answer(await asyncio.to_thread(work, question))
     except TerminologyError as error:
         raise as_error(error) from None
+
+
+async def _instance(service: Service, request: Request) -> Resource:
+    """The resource that the URL names, remembered as all that is stored."""
+    body = present(await service.store.read(request.type, request.id), request.type).body
+    assert body is not None
+    return decoded(body)
 
 
 def _of_today(asked: Asked, service: Service) -> Asked:
