@@ -239,7 +239,7 @@ def _shared(fhir: ASGIApp, service: Service, settings: Settings) -> ASGIApp:
 _CORS: dict[str, Any] = {
     "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
     "allow_headers": [
-        "Accept", "Authorization", "Content-Type", "If-Match", "If-Modified-Since", "If-None-Exist",
+        "Accept", "Authorization", "Content-Type", "DPoP", "If-Match", "If-Modified-Since", "If-None-Exist",
         "If-None-Match", "Prefer", "X-Provenance", "X-Request-Id",
     ],
     "expose_headers": [

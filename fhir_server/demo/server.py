@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +52,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(store: str, log: Path, *, port: int = 0, workers: int = 1) -> Iterator[Server]:
+def serving(
+    store: str,
+    log: Path,
+    *,
+    port: int = 0,
+    workers: int = 1,
+    auth: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
     """A ready server on `store` (port 0: a free one), stopped when the block ends.
+
+    `auth`: with access control; `environment` has further settings (VARDE_...).
 
     It has a session of its own, so that Ctrl-C on the terminal comes to us alone and we stop it in order.
     """
@@ -60,7 +71,7 @@ def serving(store: str, log: Path, *, port: int = 0, workers: int = 1) -> Iterat
         _refuse_taken(port)
     chosen = port or free_port()
     options = [
-        "--no-auth",
+        "--auth" if auth else "--no-auth",
         "--host",
         HOST,
         "--port",
@@ -77,6 +88,7 @@ def serving(store: str, log: Path, *, port: int = 0, workers: int = 1) -> Iterat
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            env={**os.environ, **(environment or {})},
         )
     server = Server(chosen, process, log)
     try:

@@ -11,7 +11,8 @@ from base64 import b64decode
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
-from fhir_server.smart import assertions, clients, limits
+from fhir_server.instants import microseconds
+from fhir_server.smart import assertions, clients, limits, tokens
 from fhir_server.smart.asked import Asked
 from fhir_server.smart.clients import Client
 from fhir_server.smart.jose import Refused
@@ -33,13 +34,21 @@ async def authenticate(service: Service, asked: Asked) -> Client:
         return await _asymmetric(service, asked)
     if basic:
         return await _symmetric(service, asked)
-    client_id = asked.form.get("client_id", "")
+    client_id = asked.form.get("client_id") or await _refreshing(service, asked)
     client = await _client(service, asked, client_id)
     if client is None:
         raise unknown_client("There is no such client, or it did not say who it is")
     if client.confidential:
         raise unknown_client(f"This client is {client.kind}, and has to prove who it is")
     return client
+
+
+async def _refreshing(service: Service, asked: Asked) -> str:
+    """Whose refresh token it is: a public client need not say (RFC 6749, section 6), and some do not."""
+    token = asked.form.get("refresh_token", "")
+    if asked.form.get("grant_type") != "refresh_token" or not token:
+        return ""
+    return await tokens.client_of(service.whole, token, microseconds(service.clock())) or ""
 
 
 async def _symmetric(service: Service, asked: Asked) -> Client:

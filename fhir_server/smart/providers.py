@@ -40,6 +40,9 @@ _ASSERTION_SECONDS = 30  # HelseID accepts up to 60
 _ALGORITHMS = {"P-256": "ES256", "P-384": "ES384"}
 
 
+REASONS = ("provider", "declined", "expired", "level", "unknown", "several")
+
+
 class NotSignedIn(Exception):
     """Somebody who left for a provider and is not signed in. `reason` is one of:
 

@@ -121,6 +121,13 @@ async def find_refresh(store: Store, token: str, now: int) -> tuple[Refresh, App
     return None if approval is None else (kept, approval)
 
 
+async def client_of(store: Store, token: str, now: int) -> str | None:
+    """The client_id of whom a refresh token was issued to, also where it has been used before."""
+    kept = _read_refresh(await store.record(REFRESH, hashed(token), now=now))
+    approval = _read_family(await store.record(FAMILY, kept.family, now=now)) if kept else None
+    return approval.client if approval else None
+
+
 def revoke(tx: Transaction, token: str) -> None:
     """An access token alone; with a refresh token all that comes of the same approval."""
     tx.forget(KIND, hashed(token))

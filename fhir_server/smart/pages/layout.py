@@ -30,7 +30,7 @@ def page(
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="robots", content="noindex"),
         element("meta", name="color-scheme", content="light dark"),
-        element("link", rel="stylesheet", href=STYLE_URL),
+        element("link", rel="stylesheet", href=f"{visit.up}{STYLE_URL}"),
     )
     main = element(
         "main", _header(), element("h1", title), _problem(problem), *content, class_="wide" if wide else None
@@ -74,7 +74,7 @@ def field(
 def form(visit: Visit, action: str, marked: str, /, *content: Child, **fields: str) -> Html:
     """A form that is posted, marked as ours under that name, with these hidden fields."""
     kept = (hidden(key, value) for key, value in fields.items() if value)
-    return element("form", visit.token(marked), kept, *content, method="post", action=action)
+    return element("form", visit.token(marked), kept, *content, method="post", action=f"{visit.up}{action}")
 
 
 def button(label: Child, *, quiet: bool = False, **more: str | int | bool | None) -> Html:

@@ -6,7 +6,7 @@ https://cheatsheetseries.owasp.org/cheatsheets/Authentication_Cheat_Sheet.html
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fhir_server.smart import limits, providers, sessions, users
 from fhir_server.smart.clients import Client
@@ -23,12 +23,14 @@ from fhir_server.store.base import Transaction
 
 
 async def show(visit: Visit) -> Answer:
-    """GET: the form."""
-    name = visit.asked("request")
+    """GET: the form, and why another provider did not sign somebody in."""
+    name, reason = visit.asked("request"), visit.asked("not")
+    problem = visit.words.plain(f"sign-in.not.{reason}") if reason in providers.REASONS else ""
+    status = 400 if problem else 200
     if not name:
-        return _form(visit, name, None)
+        return _form(visit, name, None, problem, status)
     waiting, client = await steps.found(visit, name)
-    return _form(visit, name, client, username=waiting.asked.login_hint)
+    return _form(visit, name, client, problem, status, waiting.asked.login_hint)
 
 
 async def sign_in(visit: Visit) -> Answer:
@@ -149,7 +151,7 @@ async def leave(visit: Visit) -> Answer:
         limits.admit(visit.service, "sign-in", visit.address)
         url = await providers.leave(visit.service, id_, visit.url(f"callback/{id_}"), visit.visit, name)
     except NotSignedIn as problem:
-        return await _not(visit, problem)
+        return _not(visit, problem)
     return Answer(303, location=url)
 
 
@@ -158,17 +160,16 @@ async def arrive(visit: Visit) -> Answer:
     try:
         who, name = await providers.arrive(visit.service, visit.part, visit.query, visit.visit)
     except NotSignedIn as problem:
-        return await _not(visit, problem)
+        return _not(visit, problem)
     person = Person(who.subject, who.name, who.role, who.fhir_user, who.organizations)
     await _begin(visit, person, lambda tx: sessions.begin(tx, person, visit.part, visit.now))
     return _onward(visit, name)
 
 
-async def _not(visit: Visit, problem: NotSignedIn) -> Answer:
-    """The form again, and why; what the person came for is not lost."""
-    client = (await steps.found(visit, problem.back))[1] if problem.back else None
-    said = visit.words.plain(f"sign-in.not.{problem.reason}")
-    return _form(visit, problem.back, client, said, 400)
+def _not(visit: Visit, problem: NotSignedIn) -> Answer:
+    """To the form again, and why; what the person came for is not lost."""
+    asked = {"request": problem.back, "not": problem.reason}
+    return visit.go(f"sign-in?{urlencode({name: value for name, value in asked.items() if value})}")
 
 
 async def home(visit: Visit) -> Answer:

@@ -87,6 +87,11 @@ class Visit:
         """The URL of a page of ours."""
         return f"{self.issuer}/auth/{path}"
 
+    @property
+    def up(self) -> str:
+        """The way from this page to the others: back at callback/{part} they are one step up."""
+        return "../" if self.part else ""
+
     def go(self, path: str) -> Answer:
         """To another page of ours."""
         return Answer(303, location=self.url(path))
