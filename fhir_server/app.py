@@ -130,6 +130,7 @@ def create_app(
             settings.provenance,
             settings.emergency_minutes,
             settings.privacy_officer,
+            frozenset(settings.demands),
         ),
         explains=settings.explain_searches,
         smart=Memory.fresh(outgoing, _providers(settings), _terms(settings)),

@@ -108,10 +108,17 @@ class Knowledge:
         self._systems: dict[str, CodeSystem | None] = {}
         self._artifacts: dict[tuple[str, str], dict[str, Any] | None] = {}
 
-    def context(self, resource: Any, base: str = "", seen: Store | None = None) -> Context:
+    def context(
+        self,
+        resource: Any,
+        base: str = "",
+        seen: Store | None = None,
+        demands: frozenset[str] = frozenset(),
+    ) -> Context:
         """To judge a resource with; `base` is the server's URL as the client knows it. Use it in a thread.
 
-        References lead to what the requester may see: `seen`, by default everything.
+        References lead to what the requester may see: `seen`, by default everything. `demands` are those of
+        profiles.demands.
         """
         find = self._find if seen is None else self._find.of(seen)
 
@@ -127,6 +134,7 @@ class Knowledge:
             definition=self.definition,
             artifact=self.artifact,
             system=self.system,
+            demands=demands,
         )
 
     def definition(self, canonical: str) -> dict[str, Any] | None:

@@ -30,7 +30,7 @@ class Policy:
     delete, whether a change of a resource must say which version it is made from, the profiles that what is
     written must follow, by resource type, whether it must also follow those that it claims, and what gets a
     Provenance of the server's own (fhir_server.provenance): all, changes or none. How many minutes emergency
-    access lasts, and the reference of who is told of each."""
+    access lasts, the reference of who is told of each, and what $validate asks beyond R4 (profiles.demands)."""
 
     deletes: int = 1
     versioned_updates: bool = False
@@ -39,6 +39,7 @@ class Policy:
     provenance: str = "changes"
     emergency_minutes: int = 60
     privacy_officer: str = ""
+    demands: frozenset[str] = frozenset()
 
     def profiles_of(self, type_: str) -> tuple[str, ...]:
         return next((urls for name, urls in self.profiles if name == type_), ())

@@ -76,6 +76,14 @@ class Settings(BaseSettings):
         default=True,
         description="Hold what is written to the profiles that it claims in meta.profile and that are known.",
     )
+    demands: list[Literal["real-urls", "no-html", "no-experimental", "hl7-publication", "references"]] = (
+        Field(
+            default_factory=list,
+            description="What $validate asks beyond R4, as JSON: real-urls (none of example.org), no-html (in"
+            " markdown), no-experimental (definitions), hl7-publication (HL7's own name their work group),"
+            " references (that lead to what is here).",
+        )
+    )
     keys: str = Field(
         default="varde-data/keys", description="Folder of the server's own private keys, made at first start."
     )

@@ -37,7 +37,8 @@ class Context:
     `check` gives the compiled check of a profile's canonical or None; `resolve` the resource that a reference
     leads to outside the document, or None; `definition` a StructureDefinition or Questionnaire by its
     canonical, `artifact` any conformance resource by its type and canonical; `system` a code system by its
-    URL (terminology.code_system.CodeSystem), as far as it is here: a fragment too.
+    URL (terminology.code_system.CodeSystem), as far as it is here: a fragment too. `demands` are those of
+    profiles.demands that are made.
     """
 
     document: Any
@@ -48,6 +49,7 @@ class Context:
     definition: Callable[[str], Any] = _unknown
     artifact: Callable[[str, str], Any] = _unknown
     system: Callable[[str], CodeSystem | None] = _unknown
+    demands: frozenset[str] = frozenset()
     environment: Environment = field(init=False)
     memo: dict[tuple[int, str], bool] = field(default_factory=dict)
     active: set[tuple[int, str]] = field(default_factory=set)

@@ -7,7 +7,7 @@ only ever a constant or a name made here. `explain` shows it as text.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -153,6 +153,12 @@ CLOSER = {
     "Identifier": "named_absolutely",
     "Narrative": "without_entities",
 }
+# The same of elements of primitive types.
+CLOSER_OF_PRIMITIVES = {
+    "absolute": ("canonical",),
+    "real_url": ("uri", "url", "canonical"),
+    "plain_markdown": ("markdown",),
+}
 
 DEEPEST = 100  # levels of elements; the JSON decoder refuses far shallower nonsense than Python's own limit
 
@@ -264,8 +270,9 @@ class _Emitter:
         statements = self.binding(element, element.binding) if element.binding else []
         if element.required_codes is not None and element.types[0].code in PRIMITIVES:
             statements += fill(_CODED, NAME=constant(element.name), SIBLING=constant("_" + element.name))
-        if not element.choice and element.types[0].code == "canonical":
-            statements += self.each(element, "absolute", constant(None))
+        for judge, types in CLOSER_OF_PRIMITIVES.items():
+            if any(type_.code in types for type_ in element.types):
+                statements += self.each(element, judge, constant(None), types)
         return statements
 
     def binding(self, element: Element, binding: Binding) -> list[ast.stmt]:
@@ -274,20 +281,21 @@ class _Emitter:
             return []
         return self.each(element, "bound_by", self.constant(element.name, "binding", binding))
 
-    def each(self, element: Element, judge: str, by: ast.expr) -> list[ast.stmt]:
-        """The function called with each value of the element, and with what it is judged by."""
+    def each(self, element: Element, judge: str, by: ast.expr, of: Collection[str] = ()) -> list[ast.stmt]:
+        """The function called with each value of the element (of these types), and what it is judged by."""
         parts: dict[str, str | ast.expr] = {"JUDGE": judge, "BY": by, "NAME": constant(element.name)}
         if element.choice:
-            return fill(_JUDGED_CHOICE, CHOICES=self.labels(element), **parts)
+            return fill(_JUDGED_CHOICE, CHOICES=self.labels(element, of), **parts)
         return fill(_JUDGED_MANY if element.max is None else _JUDGED, **parts)
 
-    def labels(self, element: Element) -> ast.expr:
-        """The properties of a choice element, each with its type and what a path calls it."""
+    def labels(self, element: Element, of: Collection[str] = ()) -> ast.expr:
+        """The properties of a choice element (of these types), with their type and what a path calls it."""
         labels = {
             name: (type_.code, f"{element.name}.ofType({type_.code})")
             for name, type_ in element.properties.items()
+            if not of or type_.code in of
         }
-        return self.constant(element.name, "choices", labels)
+        return self.constant(element.name, "_".join(["choices", *of]), labels)
 
     def judged(self, invariants: Iterable[Invariant]) -> list[Invariant]:
         """Those that a check of this kind evaluates: what is less than an error refuses no write."""

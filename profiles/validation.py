@@ -13,6 +13,8 @@ from profiles import (
     code_systems,
     codings,
     concept_maps,
+    demands,
+    element_ids,
     extensions,
     measure_reports,
     operations,
@@ -58,6 +60,9 @@ def look_closer(value: Mapping[str, Any], at: Place, out: Problems) -> None:
             _conform_claimed(value, url, at, place, out)
     for url in vital_signs(value):
         conform(value, (url,), at, out)
+    element_ids.check(value, at, out)
+    if out.context.demands:
+        demands.look(value, at, out)
     closer = _CLOSER.get(str(value.get("resourceType")))
     if closer:
         closer(value, at, out)
@@ -105,6 +110,8 @@ THOROUGH.names.update(
     named_absolutely=codings.named_absolutely,
     without_entities=codings.without_entities,
     absolute=codings.absolute,
+    real_url=demands.real_url,
+    plain_markdown=demands.plain_markdown,
     coded=codings.coded,
 )
 THOROUGH.closer = look_closer

@@ -286,3 +286,20 @@ def test_what_takes_long_to_judge_does_not_hold_up_the_others(fhir, monkeypatch,
         answer = fhir.post("", {"resourceType": "Bundle", "type": way, "entry": [entry]})
     assert answer.status_code in (200, 201), answer.text
     assert [thread is not threading.main_thread() for thread in threads] == [aside]
+
+
+def test_demands_beyond_r4_are_the_servers(store_url):
+    """They are made of what is validated, never of what is written."""
+    store = open_store(store_url)
+    strict = Fhir(create_app(Settings(auth=False, demands=["real-urls", "references"]), store), store)
+    try:
+        image = {"resourceType": "Patient", "photo": [{"url": "http://example.org/me.png"}]}
+        assert errors(strict.post("/$validate", image)) == [("invalid", "Patient.photo[0].url")]
+        assert strict.post("/Patient", image).status_code == 201
+        known = strict.put("/Patient/known", PATIENT | {"id": "known"})
+        assert known.status_code == 201
+        for id_, expected in (("known", []), ("other", [("not-found", "Patient.link[0].other")])):
+            link = {"type": "seealso", "other": {"reference": f"Patient/{id_}"}}
+            assert errors(strict.post("/$validate", PATIENT | {"link": [link]})) == expected
+    finally:
+        strict.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -70,7 +70,7 @@ class Known:
     def system(self, url: str) -> Any:
         return self._library("CodeSystem", url).code_system(url, None)
 
-    def judge(self, document: Any, also: Iterable[str] = ()) -> list[Problem]:
+    def judge(self, document: Any, also: Iterable[str] = (), demands: Collection[str] = ()) -> list[Problem]:
         context = Context(
             document,
             check=self.profiles.check,
@@ -79,6 +79,7 @@ class Known:
             definition=self.definition,
             artifact=self.artifact,
             system=self.system,
+            demands=frozenset(demands),
         )
         return validate_thoroughly(context, also)
 

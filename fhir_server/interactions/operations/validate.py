@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
-from fhir_server.conformance import THREADS, Knowledge, knowledge
+from fhir_server.conformance import THREADS, knowledge
 from fhir_server.errors import FhirError, Issue, operation_outcome
 from fhir_server.exchange import Request, Response, Service
 from fhir_server.interactions.read import current
 from fhir_server.resource_json import encode
-from fhir_server.store.base import Store
+from profiles.context import Context
 from profiles.validation import validate_thoroughly
 
 _MODES: Final = ("create", "update", "delete", "profile")
@@ -42,15 +41,15 @@ async def validate(service: Service, request: Request) -> Response:
     if resource is not None:
         known = await knowledge(service)
         loop = asyncio.get_running_loop()
-        work = partial(_judge, known, resource, asked.profiles, request.base, service.store)
-        issues += await loop.run_in_executor(THREADS, work)
+        context = known.context(resource, request.base, service.store, service.policy.demands)
+        issues += await loop.run_in_executor(THREADS, _judge, context, asked.profiles)
         issues += _of_type(resource, request)
     all_good = Issue("information", "informational", "No problems were found")
     return Response(200, encode(operation_outcome(issues or [all_good])))
 
 
-def _judge(known: Knowledge, resource: Any, profiles: tuple[str, ...], base: str, seen: Store) -> list[Issue]:
-    found = validate_thoroughly(known.context(resource, base, seen), profiles)
+def _judge(context: Context, profiles: tuple[str, ...]) -> list[Issue]:
+    found = validate_thoroughly(context, profiles)
     return [Issue(p.severity, p.code, p.diagnostics, p.expression, p.rule) for p in found]
 
 
