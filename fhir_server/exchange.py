@@ -30,7 +30,8 @@ class Policy:
     delete, whether a change of a resource must say which version it is made from, the profiles that what is
     written must follow, by resource type, whether it must also follow those that it claims, and what gets a
     Provenance of the server's own (fhir_server.provenance): all, changes or none. How many minutes emergency
-    access lasts, the reference of who is told of each, and what $validate asks beyond R4 (profiles.demands)."""
+    access lasts, the reference of who is told of each, and what $validate asks beyond R4
+    (profiles.demands)."""
 
     deletes: int = 1
     versioned_updates: bool = False
