@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fhir_server.access.grant import Grant
 from fhir_server.access.permits import permits
@@ -72,21 +72,29 @@ def _check(resource: Resource, grant: Grant | None) -> None:
             raise FhirError("forbidden", "X-Provenance names another agent than who is signed in")
 
 
-def made(service: Service, items: Sequence[Item], now: datetime) -> Iterator[tuple[Resource, Item | None]]:
-    """The Provenances of what was written, each with its item for the log where a client asked for it."""
+class Made(NamedTuple):
+    """A Provenance, whose data it is about, and its item for the log where a client asked for it."""
+
+    resource: Resource
+    patient: str
+    item: Item | None = None
+
+
+def made(service: Service, items: Sequence[Item], now: datetime) -> Iterator[Made]:
+    """The Provenances of what was written."""
     written = [item for item in items if item.action in _ACTIVITY]
     grant = service.grant
     if service.asserted is not None:
         for targets in _portions(written):
-            resource = _placed(service.asserted, service.new_id(), targets)
-            yield resource, Item("C", "Provenance", resource["id"], 1, targets[0].patient)
+            resource, patient = _placed(service.asserted, service.new_id(), targets), targets[0].patient
+            yield Made(resource, patient, Item("C", "Provenance", resource["id"], 1, patient))
     if grant is None or service.policy.provenance == "none":
         return
     if service.policy.provenance == "changes":
         written = [item for item in written if not _is_measured(item, grant)]
     for targets in _portions(written):
         own = _own(grant, targets[0].action, instant(microseconds(now)))
-        yield _placed(own, service.new_id(), targets), None
+        yield Made(_placed(own, service.new_id(), targets), targets[0].patient)
 
 
 def _is_measured(item: Item, grant: Grant) -> bool:

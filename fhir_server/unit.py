@@ -112,9 +112,16 @@ class Unit:
             updated,
         )
 
-    def add(self, resource: dict[str, Any]) -> None:
-        """Store a resource of the server's own that has a new id."""
+    def add(self, resource: dict[str, Any], patient: str) -> None:
+        """Store a Provenance that has a new id, to be found by the patient whose data it is about.
+
+        R4 has it found by `patient` where a target is the Patient; of any other it would be nobody's.
+        """
         new = content(resource, resource["id"], 1, self._updated, self._base, posted=self._posted)
+        if patient and new.values.patient is None:
+            row = ("patient", "Patient", patient, "", "", "")
+            rows = new.values.rows | {"reference": (*new.values.rows.get("reference", ()), row)}
+            new = replace(new, values=replace(new.values, rows=rows, patient=patient))
         self._store("POST", new, 1, self._updated)
 
     def _targets(self, drafts: Sequence[Draft]) -> list[_Target]:

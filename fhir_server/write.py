@@ -106,9 +106,9 @@ async def _commit(
         posted_parameters.follow_up(tx, unit.written, unit.put)
         if then:
             then(tx)
-        for resource, item in provenance.made(service, tuple(unit.items), now):
-            unit.add(resource)
-            unit.items += [item] if item else []
+        for made in provenance.made(service, tuple(unit.items), now):
+            unit.add(made.resource, made.patient)
+            unit.items += [made.item] if made.item else []
         if service.trail:
             service.trail.wrote(tx, unit.items or _found(outcomes), outcomes)
         return outcomes, learned, current

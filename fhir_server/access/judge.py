@@ -43,7 +43,10 @@ def facts_of(version: Version) -> Facts:
     if version.patient is not None and values.patient != version.patient:
         same = confining(version.type)
         mentioned = {row[0] for row in rows.get("reference", ()) if row[0] in same and not row[1]}
-        more = [(code, "Patient", version.patient, "", "", "") for code in sorted(same) if mentioned]
+        codes = sorted(same) if mentioned else []
+        if version.type == "Provenance":  # the store knows whose what it is about is (unit.add)
+            codes = ["patient"]
+        more = [(code, "Patient", version.patient, "", "", "") for code in codes]
         rows["reference"] = [*rows.get("reference", ()), *more]
     return Facts(version.type, version.id, version.updated, rows)
 

@@ -238,3 +238,25 @@ def test_who_is_let_in_nowhere_cannot_fill_the_disk(sqlite_fhir: Any, monkeypatc
     assert [event.more for event in fhir.new(lambda: [fhir.get("/Patient/x") for _ in range(9)])] == [70, 0]
     fhir.grant = None  # everybody else is logged all the while
     assert len(fhir.new(lambda: fhir.get("/Patient/kari"))) == 1
+
+
+def test_who_sees_what_was_written_sees_who_wrote_it_and_others_do_not(fhir: Any) -> None:
+    fhir.put("/Patient/kari", KARI)
+    fhir.put("/Patient/ola", OLA | {"generalPractitioner": [{"reference": "Practitioner/2"}]})
+    made = {}
+    for number, of in (("1", "kari"), ("2", "ola")):
+        fhir.grant = nurse(number)
+        made[of] = fhir.post("/Observation", reading(of)).json()["id"]
+    for grant in (nurse("1"), patient("kari")):
+        fhir.grant = grant
+        found = fhir.get("/Provenance").json()["entry"]
+        assert [targets(entry["resource"]) for entry in found] == [[f"Observation/{made['kari']}/_history/1"]]
+        id_ = found[0]["resource"]["id"]
+        assert fhir.get(f"/Provenance/{id_}").status_code == 200
+        assert fhir.get(f"/Provenance/{id_}/_history").json()["total"] == 1
+        both = fhir.get("/Observation?_revinclude=Provenance:target").json()["entry"]
+        assert [entry["resource"]["resourceType"] for entry in both] == ["Observation", "Provenance"]
+        assert len(fhir.get("/Provenance?patient=kari").json()["entry"]) == 1
+    fhir.grant = nurse("3")
+    assert fhir.get("/Provenance").json().get("entry", []) == []
+    assert fhir.get(f"/Provenance/{id_}").status_code == 404
