@@ -91,5 +91,5 @@ def _check_key_url(token: Token, client: Registered) -> None:
     """https://hl7.org/fhir/smart-app-launch/client-confidential-asymmetric.html#authentication-jwt-header-values"""
     if token.kid is None:
         raise Refused("The assertion needs a kid")
-    if "jku" in token.header and token.header["jku"] != client.jwks_url:
+    if "jku" in token.header and (client.jwks_url is None or token.header["jku"] != client.jwks_url):
         raise Refused("The jku of the assertion is not the URL that the client has registered")

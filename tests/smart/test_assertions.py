@@ -167,6 +167,8 @@ def test_jku_must_be_the_registered_url_and_is_never_fetched(desk: Desk) -> None
             present(desk, rsa("stranger").token(CLAIMS, jku=theirs), app)
     with pytest.raises(Refused, match="jku"):
         present(desk, rsa().token(CLAIMS, jku=KEYS), INLINE)
+    with pytest.raises(Refused, match="jku"):
+        present(desk, rsa().token(CLAIMS, jku=None), INLINE)
     present(desk, rsa().token(CLAIMS, jku=KEYS), BY_URL)
     assert desk.network.asked == [KEYS]
 
