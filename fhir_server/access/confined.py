@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from fhir_server.access.grant import Grant
 from fhir_server.access.judge import answered, asked, facts_of, holds
 from fhir_server.access.kinds import SHARED
-from fhir_server.access.predicate import both, granted, only_of, owners
+from fhir_server.access.predicate import belongs, both, granted, only_of, owners
 from fhir_server.access.withheld import DENYING, may_be_labelled, withheld
 from fhir_server.errors import FhirError
 from fhir_server.search.query import EVERYTHING, NOTHING, And, Chain, Has, Match, Node, Not, Or, Query, Test
@@ -46,8 +46,9 @@ class Rules:
         self.grant, self._now = grant, now
         self.denials = denials and grant.role != "patient"  # no Consent holds a patient back from their own
 
-    def visible(self, type: str, may: str) -> Node:
-        given = granted(self.grant, type, may)
+    def visible(self, type: str, may: str, patient: str | None = None) -> Node:
+        """The condition that what is visible fulfils; `patient`: of resources that are this patient's."""
+        given = granted(self.grant, type, may, patient)
         if given == NOTHING:
             return NOTHING
         hidden = withheld(self.grant, type, self._now, self.denials)
@@ -55,8 +56,10 @@ class Rules:
 
     def confined(self, query: Query, may: str = "s") -> Query:
         """The query, of what is visible only."""
-        where = both(self.inside(query.where), self.visible(query.type, may))
-        return replace(query, where=where, patient=query.patient or only_of(self.grant, query.type, may))
+        where = both(self.inside(query.where), self.visible(query.type, may, query.patient))
+        only = only_of(self.grant, query.type, may)
+        sure = only is not None and belongs(query.type)
+        return replace(query, where=where, patient=query.patient or (only if sure else None), of=only)
 
     def inside(self, node: Node) -> Node:
         """The condition where other resources are met only if they are visible."""

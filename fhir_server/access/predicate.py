@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from urllib.parse import urlencode
 
 from fhir_server.access.grant import Grant, Level, ResourceScope
@@ -41,19 +41,19 @@ from fhir_server.search.query import EVERYTHING, NOTHING, And, Chain, Has, Match
 
 
 @lru_cache(maxsize=4096)
-def granted(grant: Grant, type: str, may: str) -> Node:
+def granted(grant: Grant, type: str, may: str, patient: str | None = None) -> Node:
     """What of the type the grant gives for one permission (a letter of "cruds"): EVERYTHING, NOTHING, or
-    the condition that a resource has to fulfil."""
+    the condition that a resource has to fulfil. With `patient`, one whose Values.patient that is."""
     nodes = []
     for scope in grant.scopes:
         if scope.type in ("*", type) and may in scope.may:
-            nodes.append(both(level(grant, scope.level, type), _criteria(scope, type)))
+            nodes.append(both(level(grant, scope.level, type, patient), _criteria(scope, type)))
     return either(nodes)
 
 
 @lru_cache(maxsize=4096)
 def only_of(grant: Grant, type: str, may: str) -> str | None:
-    """The id of a patient to whom all that is granted of the type belongs (Values.patient), if there is one.
+    """The id of a patient to whom all that is granted of the type refers, if there is one.
 
     A hint for the store: which index to walk.
     """
@@ -63,8 +63,14 @@ def only_of(grant: Grant, type: str, may: str) -> str | None:
             if scope.level == "system" or level(grant, scope.level, type) == EVERYTHING:
                 return None
             found.add(_patient_of(grant, scope.level))
-    sure = type not in SHARED_WITHOUT_PATIENT and set(in_compartment(type)) <= confining(type)
-    return found.pop() if sure and in_compartment(type) and len(found) == 1 else None
+    linked = type not in SHARED_WITHOUT_PATIENT and type != "Patient" and in_compartment(type)
+    return found.pop() if linked and len(found) == 1 else None
+
+
+@cache
+def belongs(type: str) -> bool:
+    """Whether all that is in a patient's compartment is that patient's (Values.patient)."""
+    return bool(in_compartment(type)) and set(in_compartment(type)) <= confining(type)
 
 
 @lru_cache(maxsize=4096)
@@ -81,15 +87,18 @@ def owners(grant: Grant, type: str, may: str) -> frozenset[str]:
     )
 
 
-def level(grant: Grant, level: Level, type: str) -> Node:
-    """What the level of a scope gives of a type, without the scope's own criteria."""
+def level(grant: Grant, level: Level, type: str, patient: str | None = None) -> Node:
+    """What the level of a scope gives of a type, without the scope's own criteria; `patient` as above."""
     if level == "system":
         return EVERYTHING if grant.role in ("system", "administrator") else NOTHING
     if type in SHARED:
         return EVERYTHING
     if not in_compartment(type):
         return NOTHING
-    found = _administered(type) if grant.role == "administrator" else _of_patients(grant, level, type)
+    if grant.role == "administrator":
+        found = _administered(type)
+    else:
+        found = _of_patients(grant, level, type, patient)
     if type in SHARED_WITHOUT_PATIENT:
         return either([found, *(Not(Match("reference", code, _LOCAL)) for code in in_compartment(type))])
     return found
@@ -102,7 +111,7 @@ def _administered(type: str) -> Node:
     return EVERYTHING if type in ADMINISTRATIVE else NOTHING
 
 
-def _of_patients(grant: Grant, level: Level, type: str) -> Node:
+def _of_patients(grant: Grant, level: Level, type: str, of: str | None) -> Node:
     patient = _patient_of(grant, level)
     if grant.role in ("patient", "system"):
         return compartment(type, patient) if patient else NOTHING
@@ -110,9 +119,10 @@ def _of_patients(grant: Grant, level: Level, type: str) -> Node:
         return NOTHING
     who = theirs(grant)
     if level == "patient":
-        here = Match("resource", "_id", (Test("id", "=", patient),))
-        return linked(type, both(here, who), in_compartment(type)) if patient else NOTHING
-    found = linked(type, who, about(type))
+        return linked(type, both(_is(patient), who), in_compartment(type)) if patient else NOTHING
+    if of is not None and set(about(type)) <= confining(type):
+        who = both(_is(of), who)  # the store looks at that one patient, and not at all of theirs
+    found = linked(type, who, about(type) if type != "Patient" else ())
     if grant.role == "practitioner" and type in WORKLIST:
         return either([found, Not(Match("reference", about(type)[0], _LOCAL))])
     return found
@@ -129,6 +139,10 @@ def _patient_of(grant: Grant, level: Level) -> str | None:
     return grant.patient
 
 
+def _is(patient: str) -> Node:
+    return Match("resource", "_id", (Test("id", "=", patient),))
+
+
 def compartment(type: str, patient: str) -> Node:
     """In the compartment of that patient."""
     here = (Test("type", "=", "Patient"), Test("id", "=", patient))
@@ -140,9 +154,10 @@ def compartment(type: str, patient: str) -> Node:
 
 def linked(type: str, patient: Node, codes: Iterable[str]) -> Node:
     """It refers by one of these parameters to a patient of whom the condition holds, or is one."""
-    if type == "Patient":
-        return patient
-    return either([Chain(code, "Patient", patient) for code in codes]) if patient != NOTHING else NOTHING
+    if patient == NOTHING:
+        return NOTHING
+    itself = [patient] if type == "Patient" else []
+    return either([*itself, *(Chain(code, "Patient", patient) for code in codes)])
 
 
 # Patients of a user

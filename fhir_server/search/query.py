@@ -144,7 +144,8 @@ class Query:
 
     `patient` is a hint that the parser derives when a conjunct confines the result to one patient's
     compartment (`subject=Patient/1`, `patient=1`): every match has Values.patient == it. It narrows which
-    index an adapter walks, never what the search means.
+    index an adapter walks, never what the search means. `of` is a weaker one: every match refers to that
+    Patient by a parameter in `where`, and may be about another.
     `after` continues behind the last entry of a page (opaque to everyone but the adapter) and `snapshot`
     is the commit number the first page saw: both come from a Found.
     """
@@ -156,3 +157,4 @@ class Query:
     patient: str | None = None
     after: tuple[Any, ...] | None = None
     snapshot: int | None = None
+    of: str | None = None

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from fhir_server.search.query import And, Chain, Has, Node, Not, Or, Query, Test
-from fhir_server.store.tree import ALWAYS, NEVER, All, Either, Join, Leaf, Regular, joined
+from fhir_server.store.tree import ALWAYS, NEVER, All, Either, Join, Leaf, Regular, conjuncts, joined
 
+_NAMED = 20  # so many ids are a few
 FEW = 1000  # so many resources at the other end become a list of ids
 
 
@@ -19,7 +20,11 @@ def resolve(tree: Regular, ids: Callable[[Join], list[str] | None]) -> Regular:
     """The tree with a list of ids for each Join of which `ids` has one (None: they are too many).
 
     The innermost come first: `ids` is asked about joins without others in them, as far as those had lists.
+    Where a condition names a few resources by their ids, its joins stay: to look from those to the other end
+    takes less than to list all that could be there.
     """
+    if names_few(tree):
+        return tree
     if isinstance(tree, Join):
         join = replace(tree, where=resolve(tree.where, ids))
         found = ids(join)
@@ -27,6 +32,21 @@ def resolve(tree: Regular, ids: Callable[[Join], list[str] | None]) -> Regular:
     if isinstance(tree, Leaf) or not any(joins(tree)):
         return tree
     return joined((resolve(child, ids) for child in tree.children), conjunctive=isinstance(tree, All))
+
+
+def names_few(tree: Regular) -> bool:
+    """Whether every match has one of a few ids that stand in the tree."""
+    return any(
+        isinstance(part, Leaf)
+        and (part.table, part.absent) == ("resource", False)
+        and all(any(_is_few(test) for test in tests) for tests in part.any_of)
+        and len(part.any_of) <= _NAMED
+        for part in conjuncts(tree)
+    )
+
+
+def _is_few(test: Test) -> bool:
+    return test.column == "id" and (test.op == "=" or (test.op == "in" and len(test.value) <= _NAMED))
 
 
 def listed(join: Join, ids: Iterable[str]) -> Regular:

@@ -85,7 +85,7 @@ def choose(query: Query, tree: Regular, order: str, sizes: Callable[[Sequence[Ac
         options.insert(0, ((Access("version", "version_patient", "moment"),), None))
     if not options:
         return Path((_walk(order),), parts, order != "")
-    best = _smallest(options, order, sizes)
+    best = _smallest(query, options, order, sizes)
     if best is None:
         return Path((_walk(order),), parts, True)
     return _path(*best, parts, order)
@@ -109,9 +109,12 @@ def _walk(order: str) -> Access:
 
 
 def _smallest(
-    options: list[Option], order: str, sizes: Callable[[Sequence[Access]], list[int]]
+    query: Query, options: list[Option], order: str, sizes: Callable[[Sequence[Access]], list[int]]
 ) -> Option | None:
-    """The option to use, None when walking everything in the order wanted is better than any."""
+    """The option to use, None when walking everything in the order wanted is better than any.
+
+    It is not where the search is of one patient: all that refers to one is little beside everything.
+    """
     if len(options) == 1 and _natural(options[0][0], order):
         return options[0]
     counts = iter(sizes([access for accesses, _ in options for access in accesses]))
@@ -121,8 +124,19 @@ def _smallest(
         rated.append((min(size, PROBE), not _natural(accesses, order), position))
     size, unordered, position = min(rated)
     if size == PROBE and unordered and order:
-        return None
+        return next((option for option in options if _is_of(query.of, option)), None)
     return options[position]
+
+
+def _is_of(patient: str | None, option: Option) -> bool:
+    """Whether an option is the rows that refer to this patient."""
+    is_them = Test("id", "=", patient)
+    return patient is not None and all(
+        access.table == "reference"
+        and access.leaf is not None
+        and all(is_them in t for t in access.leaf.any_of)
+        for access in option[0]
+    )
 
 
 def _timeline(part: Regular) -> tuple[Access, ...]:

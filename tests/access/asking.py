@@ -84,6 +84,10 @@ class Server:
         self._runner.run(self._lifespan.__aexit__(None, None, None))
         self._runner.close()
 
+    def run(self, work: Any) -> Any:
+        """The outcome of what is awaited."""
+        return self._runner.run(work)
+
     def ask(
         self, grant: Grant | None, method: str, path: str, body: Any = None, **headers: str
     ) -> httpx.Response:
