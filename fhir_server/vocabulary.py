@@ -36,6 +36,8 @@ _BY_URI = {
     "maps to": ("ConceptMap", "target-system"),
     "all codes": ("CodeSystem", "value-set"),
 }
+# Of a regular expression, on all texts: some seconds.
+_MOST_STEPS = 10**9
 # Versions of one code system or value set that are looked at.
 _MOST_VERSIONS = 200
 
@@ -129,13 +131,20 @@ def _query(kind: str, url: str) -> Query:
 
 
 def _regex(pattern: str) -> Callable[[str], bool]:
-    """A test of a whole text. ValueError for what is no expression, or could take too long."""
+    """A test of a whole text. ValueError for what is no expression, or could take too long: on one text, or
+    on all those that it is asked of."""
     try:
         compiled = engine.expression(f"\\A(?:{pattern})\\Z")
     except Exception as error:  # re.error, and what its parser makes of nesting beyond its depth
         raise ValueError("it is no regular expression") from error
 
+    spent = 0
+
     def matches(text: Any) -> bool:
+        nonlocal spent
+        spent += compiled.steps(len(text))
+        if spent > _MOST_STEPS:
+            raise ValueError("it could take too long on so many codes")
         try:
             return compiled.search(text) is not None
         except EvaluationError as error:

@@ -62,10 +62,23 @@ def conditions(
         if condition:
             found.append(condition)
         else:
-            tests.append(_understood(_predicate, system, each, regex, here))
+            test = _understood(_predicate, system, each, regex, here)
+            tests.append(_guarded(test, system, each, here))
     if tests and not found:
         raise _not_understood(system, asked[0], f"{where}.filter[0]", _TOO_LARGE)
     return found, tests
+
+
+def _guarded(test: Test, system: CodeSystem, asked: dict[str, Any], where: str) -> Test:
+    """A test whose ValueErrors become TerminologyErrors."""
+
+    def passes(concept: Concept) -> bool:
+        try:
+            return test(concept)
+        except ValueError as error:
+            raise _not_understood(system, asked, where, str(error)) from None
+
+    return passes
 
 
 _TOO_LARGE = "of a system of this size, only the hierarchy and = and in for its properties can be asked alone"

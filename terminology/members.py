@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from terminology.asked import Asked
@@ -90,9 +91,9 @@ def members(resource: Resource, library: Library, asked: Asked = _EVERYTHING) ->
     return _Compiler(library, asked.within(resource)).members(resource, ())
 
 
-def subsumed(system: CodeSystem, code: str) -> frozenset[str]:
-    """A code and all that are below it, as a search with `:below` has it."""
-    return frozenset((code, *system.under(code)))
+def subsumed(system: CodeSystem, code: str, most: int | None = None) -> frozenset[str]:
+    """A code and all that are below it, as a search with `:below` has it; `most` of these at most."""
+    return frozenset((code, *islice(system.under(code), most)))
 
 
 def subsuming(system: CodeSystem, code: str) -> frozenset[str]:
@@ -196,7 +197,10 @@ class _Compiler:
         found += [Condition("active")] if active else []
         codes = system.first(found, MOST_LISTED_OF_LARGE + 1)
         if len(codes) > MOST_LISTED_OF_LARGE:
-            return Members(rules={url: _fulfilling(system, found, tests)})
+            regex = self.library.regex
+            return Members(
+                rules={url: _fulfilling(system, found, lambda: conditions(system, part, regex, where)[1])}
+            )
         if tests:
             concepts = filter(None, map(system.find, codes))
             codes = [concept.code for concept in concepts if all(test(concept) for test in tests)]
@@ -226,13 +230,15 @@ def _known_in(system: CodeSystem, active: bool) -> Rule:
     return is_in
 
 
-def _fulfilling(system: LargeSystem, wanted: list[Condition], tests: list[Test]) -> Rule:
+def _fulfilling(system: LargeSystem, wanted: list[Condition], tests: Callable[[], list[Test]]) -> Rule:
+    """`tests` makes them anew for each code, as what they may take is counted."""
+
     def is_in(code: str) -> bool:
         concept = system.find(code)
         return (
             concept is not None
             and all(system.fulfils(concept.code, each) for each in wanted)
-            and all(test(concept) for test in tests)
+            and all(test(concept) for test in tests())
         )
 
     return is_in

@@ -8,12 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
+from terminology.findings import refuse
+
 _WORD = re.compile(r"\w+")
+_MOST_WORDS = 20
 
 
 def words_of(text: str | None) -> list[str]:
-    """The words of a text, without regard to case."""
-    return _WORD.findall(text.casefold()) if text else []
+    """The words of a text, each once, without regard to case. TerminologyError where they are too many."""
+    words = list(dict.fromkeys(_WORD.findall(text.casefold()))) if text else []
+    if len(words) > _MOST_WORDS:
+        raise refuse("too-costly", f"A text filter may have {_MOST_WORDS} words")
+    return words
 
 
 def begins(wanted: list[str]) -> Callable[[Iterable[str]], bool]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from fhir_server.imported.build import FORMAT
 from terminology.code_system import Concept, Designation
+from terminology.findings import refuse
 from terminology.large import Condition, LargeSystem
 from terminology.versions import joined
 
@@ -48,6 +49,9 @@ _TESTS = {
 }
 _CACHE = "PRAGMA cache_size = -16384"  # of a connection, in KiB
 _MOST_TOTALS = 1000
+# Of SQLite's virtual machine, for what goes through many rows: all that are below the root of a million
+# concepts take 3 * 10**7.
+_MOST_STEPS, _STEPS = 2 * 10**8, 10**6
 _ACTIVE = Condition("active")
 _NONE = ["SELECT id FROM concept WHERE 0"]
 _USES = "http://snomed.info/sct"
@@ -66,7 +70,25 @@ class _File:
         return self._connection.execute(statement, values).fetchall()
 
     def each(self, statement: str, *values: Any) -> Iterator[Any]:
-        yield from self._connection.execute(statement, values)
+        """Row by row. TerminologyError where it takes more than the steps that a question may."""
+        self._own.left = _MOST_STEPS
+        try:
+            yield from self._connection.execute(statement, values)
+        except sqlite3.OperationalError as error:
+            if "interrupted" not in str(error):
+                raise
+            text = "The question takes too long of a code system of this size: ask for less of it"
+            raise refuse("too-costly", text, "unprocessable") from None
+        finally:
+            self._own.left = None
+
+    def _step(self) -> bool:
+        """Whether to stop; SQLite asks every so many of its steps."""
+        left = getattr(self._own, "left", None)
+        if left is None:
+            return False
+        self._own.left = left - _STEPS
+        return bool(left <= 0)
 
     def one(self, statement: str, *values: Any) -> Any:
         """The first value of the first row, None where there is none."""
@@ -78,6 +100,7 @@ class _File:
         if not hasattr(self._own, "connection"):
             self._own.connection = sqlite3.connect(self._uri, uri=True)
             self._own.connection.execute(_CACHE)
+            self._own.connection.set_progress_handler(self._step, _STEPS)
         connection: sqlite3.Connection = self._own.connection
         return connection
 

@@ -152,7 +152,10 @@ def _subsumed(lookup: Lookup) -> Asking:
     concept = system.find(parts[1])
     if concept is None:
         raise BadValue("not a code of that code system")
-    reached = (subsumed if lookup.kind == "below" else subsuming)(system, concept.code)
+    if lookup.kind == "below":
+        reached = subsumed(system, concept.code, MOST)
+    else:
+        reached = subsuming(system, concept.code)
     if len(reached) > MOST:
         raise _refused(f"More than {MOST} codes are above or below that one")
     codes: Codes = {parts[0]: dict.fromkeys(sorted(reached))}

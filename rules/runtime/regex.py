@@ -17,6 +17,7 @@ from rules.runtime.errors import EvaluationError
 
 _MOST_STEPS: Final = 10**7
 _LONGEST_PROGRAM: Final = 4_000
+_OWN_STEP: Final = 200  # steps of Python's engine that take as long as one of ours
 _LONG: Final = 8  # repeats of no more times count as choices
 _MOST_WAYS: Final = 1_000
 _FLAGS: Final = re.UNICODE | re.DOTALL
@@ -45,6 +46,12 @@ class Expression:
     python: re.Pattern[str]
     degree: int | None
     own: Program | None
+
+    def steps(self, length: int) -> int:
+        """How many steps a text of this length may take; one of our own engine counts as many of Python's."""
+        if self.degree is not None and (self.degree < 2 or length**self.degree <= _MOST_STEPS):
+            return int(length**self.degree)
+        return length * len(self.own.code) * _OWN_STEP if self.own else 0
 
     def search(self, text: str) -> Found | None:
         return next(self.finditer(text), None)

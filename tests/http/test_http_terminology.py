@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
+from fhir_server import vocabulary
+
 SYSTEM = "http://varde.test/CodeSystem/animals"
 SET = "http://varde.test/ValueSet/mammals"
 ANIMALS = {
@@ -542,6 +544,54 @@ def test_expressions_that_never_end_do(tx: Any, pattern: str) -> None:
 def test_what_cannot_be_expanded_is_refused(tx: Any, include: dict[str, Any]) -> None:
     answer = tx.post("/ValueSet/$expand", _set(include=[include]))
     assert answer.status_code in (400, 422)
+
+
+def test_an_expression_may_not_take_long_on_all_codes_together(
+    tx: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = _set(include=[_filter("code", "regex", "(.*a){20}")])
+    assert tx.post("/ValueSet/$expand", slow).status_code == 200
+    monkeypatch.setattr(vocabulary, "_MOST_STEPS", 10_000)
+    refused = tx.post("/ValueSet/$expand", slow)
+    assert refused.status_code == 400 and "so many codes" in refused.text
+    simple = _set(include=[_filter("code", "regex", "c.t")])
+    assert codes(tx.post("/ValueSet/$expand", simple)) == ["cat"]
+
+
+def test_a_text_filter_has_so_many_words(tx: Any) -> None:
+    words = " ".join(f"w{number}" for number in range(21))
+    refused = tx.get(f"/ValueSet/mammals/$expand?filter={words}")
+    assert refused.status_code == 400 and refused.json()["issue"][0]["code"] == "too-costly"
+    assert codes(tx.get(f"/ValueSet/mammals/$expand?filter={' '.join(['ca'] * 100)}")) == ["cat"]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_value_sets_that_take_in_each_other_in_a_circle(tx: Any, length: int) -> None:
+    url = "http://varde.test/ValueSet/circle"
+    for number in range(length):
+        taken = f"{url}{(number + 1) % length}"
+        circle = {**_set(include=[{"valueSet": [taken]}]), "url": f"{url}{number}"}
+        assert tx.post("/ValueSet", circle).status_code == 201
+    refused = tx.get(f"/ValueSet/$expand?url={url}0")
+    assert refused.status_code == 422 and "circularity" in refused.text
+    assert tx.get(f"/ValueSet/$validate-code?url={url}0&system={SYSTEM}&code=cat").status_code == 422
+    assert tx.get(f"/Observation?code:in={url}0").status_code == 400
+
+
+def test_a_version_of_a_value_set_may_take_in_another_but_not_in_a_circle(tx: Any) -> None:
+    url = "http://varde.test/ValueSet/versions"
+
+    def put(version: str, include: dict[str, Any]) -> None:
+        resource = {**_set(include=[include]), "url": url, "version": version, "id": f"v{version}"}
+        assert tx.put(f"/ValueSet/v{version}", resource).status_code in (200, 201)
+
+    put("2", {"system": SYSTEM})
+    put("1", {"valueSet": [f"{url}|2"]})
+    assert "wren" in codes(tx.get(f"/ValueSet/$expand?url={url}|1"))
+    put("2", {"valueSet": [f"{url}|1"]})
+    assert tx.get(f"/ValueSet/$expand?url={url}|1").status_code == 422
+    excluded = {"include": [{"system": SYSTEM}], "exclude": [{"valueSet": ["http://varde.test/ValueSet/x"]}]}
+    assert tx.post("/ValueSet/$expand", _set(**excluded)).status_code == 422
 
 
 def test_too_many_codes_are_given_by_the_page(tx: Any) -> None:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from fhir_server.cli import app
 from fhir_server.imported import Imported
 from fhir_server.imported import build as building
+from fhir_server.imported import system as reading
 from fhir_server.imported.build import build
 from fhir_server.imported.layouts import release
 from terminology import expand as expanding
@@ -179,6 +180,21 @@ def test_what_no_index_answers_is_refused(sct: Path) -> None:
             expanded(known, value_set(SCT, of_property))
         with pytest.raises(TerminologyError, match="of this size"):
             members(value_set(SCT, of_property), known)
+
+
+def test_a_question_that_takes_too_long_is_given_up(icpc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_STEPS", 100)
+    monkeypatch.setattr(reading, "_MOST_STEPS", 1000)
+    known, below = library(icpc), value_set(ICPC, ("concept", "is-a", "A"))
+    with pytest.raises(TerminologyError, match="takes too long"):
+        expanded(known, below, count=5)
+    assert expanded(known, value_set(ICPC, ("concept", "is-a", "A010")), count=5)[0] == 1
+
+
+def test_what_is_below_a_code_is_listed_as_far_as_it_is_asked_for(icpc: Path) -> None:
+    system = library(icpc).code_system(ICPC, None)
+    assert system is not None
+    assert len(membership.subsumed(system, "A")) == 201 and len(membership.subsumed(system, "A", 10)) == 11
 
 
 # Supplements
