@@ -128,6 +128,7 @@ def conform(value: Any, urls: tuple[str, ...], at: Place, out: Problems) -> None
 
 def _conform_to_one(value: Any, urls: tuple[str, ...], at: Place, out: Problems) -> None:
     unknown = Problems(out.context)
+    unknown.rule = out.rule
     checks = {url: check for url in urls if (check := _check(url, at, unknown))}
     if any(out.context.passes(value, url, check, at) for url, check in checks.items()):
         return
@@ -144,7 +145,9 @@ def _check(url: str, at: Place, out: Problems) -> Check | None:
     try:
         check: Check | None = out.context.check(url)
     except ProfileError as error:
-        out.add("exception", f"The profile {url} makes no sense: {str(error)[:500]}", at, rule=url)
+        # Who claims it or asks for it must be told. That another profile mentions it is no resource's fault.
+        severity = "warning" if out.rule else "error"
+        out.add("exception", f"The profile {url} makes no sense: {str(error)[:500]}", at, severity, url)
         return None
     if check is None:
         out.add("not-found", f"The profile {url} is not known here, so it is not judged", at, "warning", url)

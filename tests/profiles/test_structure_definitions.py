@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.profiles.judging import errors, warnings
+from tests.profiles.judging import errors, judged, warnings
 
 BASE = "http://hl7.org/fhir/StructureDefinition/"
 URL = "http://example.org/StructureDefinition/p"
@@ -65,3 +65,32 @@ def test_the_base_may_be_another_profile():
 def test_a_broken_structure_is_told_and_no_more():
     broken = profile({"path": "Patient.birthDate", "min": "1"})
     assert errors(broken) == [("invalid", "StructureDefinition.differential.element[0].min")]
+
+
+PARAMETERS = "http://example.org/StructureDefinition/parameters"
+
+
+def of_parameters(*urls):
+    """A profile of Parameters whose resources must be as one of these say."""
+    at = "Parameters.parameter.resource"
+    element = {"id": at, "path": at, "type": [{"code": "Patient", "profile": list(urls)}]}
+    plain = profile() | {"url": PARAMETERS, "type": "Parameters", "baseDefinition": BASE + "Parameters"}
+    return plain | {"differential": {"element": [element]}}
+
+
+@pytest.mark.parametrize("urls", [(URL,), (URL, URL + "0")])
+def test_a_profile_without_sense_that_another_one_mentions_is_no_fault_of_the_resource(urls):
+    senseless = profile({"path": "Patient.dateOfBirth", "min": 1})
+    patient = {"resourceType": "Patient", "meta": {"profile": [URL]}}
+    assert ("exception", "Patient") in errors(patient, senseless)
+    named = {
+        "resourceType": "Parameters",
+        "parameter": [{"name": "p", "resource": {"resourceType": "Patient"}}],
+    }
+    other = profile({"path": "Patient.birthDate", "min": 1}) | {"url": URL + "0"}
+    known = senseless, other, of_parameters(*urls)
+    found = judged(named, *known, profiles=[PARAMETERS])
+    assert [(p.severity, p.expression) for p in found if p.code == "exception"] == [
+        ("warning", "Parameters.parameter[0].resource")
+    ]
+    assert [p for p in found if p.severity == "error"] == []
