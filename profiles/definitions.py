@@ -176,6 +176,15 @@ class Definitions:
         return _Profiles(msgspec.json.decode(text, type=dict[str, msgspec.Raw]) | self.published)
 
     @cached_property
+    def later_extensions(self) -> Mapping[str, bool]:
+        """URL -> whether it changes meaning, of the extensions that HL7 defined after R4.
+
+        By name only, of hl7.fhir.uv.extensions 5.3.0 (CC0): what they hold is not known here.
+        """
+        rows = (line.split("\t") for line in (CODES / "extensions.tsv").read_text("utf-8").splitlines())
+        return {f"http://hl7.org/fhir/StructureDefinition/{name}": bool(flags) for name, *flags in rows}
+
+    @cached_property
     def published(self) -> dict[str, msgspec.Raw]:
         """Canonical -> the StructureDefinitions of Varde itself, as text."""
         texts = [file.read_bytes() for file in sorted(PUBLISHED.glob("StructureDefinition-*.json"))]

@@ -35,13 +35,17 @@ def known_extension(value: Mapping[str, Any], at: Place, out: Problems) -> None:
     if definition is None or definition.get("type") != "Extension":
         _unknown(url, modifies, at, out)
         return
-    _check_kind(definition, modifies, at, out)
+    _check_kind(is_modifier(definition), modifies, at, out)
     _check_context(definition, value, at, out)
     conform(value, (url,), at, out)
 
 
 def _unknown(url: str, modifies: bool, at: Place, out: Problems) -> None:
-    if modifies and not _OF_ANOTHER_VERSION.match(url):
+    later = load().later_extensions.get(url)
+    if later is not None:
+        _check_kind(later, modifies, at, out)
+        out.add("informational", "What this extension holds is not known here", at, "information")
+    elif modifies and not _OF_ANOTHER_VERSION.match(url):
         out.add("extension", "This modifier extension is not known here: what it changes is not known", at)
     elif _OF_HL7.match(url):
         out.add("structure", f"HL7 defines no extension {url[:200]}", at)
@@ -49,14 +53,17 @@ def _unknown(url: str, modifies: bool, at: Place, out: Problems) -> None:
         out.add("informational", "This extension is not known here", at, "information")
 
 
-def _check_kind(definition: Mapping[str, Any], modifies: bool, at: Place, out: Problems) -> None:
-    elements = definition.get("differential", {}).get("element") or definition.get("snapshot", {}).get(
-        "element"
-    )
-    is_modifier = any(e.get("path") == "Extension" and e.get("isModifier") is True for e in elements or ())
-    if is_modifier and not modifies:
+def is_modifier(definition: Mapping[str, Any]) -> bool:
+    """Whether an extension changes the meaning of what has it."""
+    views = (definition.get(view, {}).get("element") for view in ("differential", "snapshot"))
+    elements = next(filter(None, views), ())
+    return any(e.get("path") == "Extension" and e.get("isModifier") is True for e in elements)
+
+
+def _check_kind(changes: bool, modifies: bool, at: Place, out: Problems) -> None:
+    if changes and not modifies:
         out.add("structure", "This extension changes meaning: it belongs into modifierExtension", at)
-    elif modifies and not is_modifier:
+    elif modifies and not changes:
         out.add("structure", "This extension changes no meaning: it belongs into extension", at)
 
 
