@@ -31,13 +31,13 @@ def read(file: str) -> Any:
     return decode_xml(body) if file.endswith(".xml") else decode(body)
 
 
-def judge(case: dict[str, Any], part: str) -> list[Any]:
-    """The findings of a case: `part` is "base" or "profile"."""
+def judge(case: dict[str, Any], part: str, *imported: dict[str, Any]) -> list[Any]:
+    """The findings of a case: `part` is "base" or "profile"; `imported` code systems are at hand as well."""
     asked = case[part]
     files = list(case["supporting"])
     if part == "profile":
         files += [asked["source"], *asked["supporting"]]
-    known = Known(map(read, files))
+    known = Known([*map(read, files), *imported])
     document = read(case["file"])
     also = [url for type_, url in known.everywhere if type_ == document.get("resourceType")]
     also += [read(asked["source"])["url"]] if part == "profile" else []
