@@ -14,6 +14,7 @@ from argon2 import PasswordHasher
 from fhir_server import log
 from fhir_server.app import create_app, open_store
 from fhir_server.exchange import Service
+from fhir_server.outgoing import Outgoing
 from fhir_server.settings import Settings
 from fhir_server.smart import clients, users
 from fhir_server.smart.clients import Client
@@ -90,11 +91,11 @@ class Clock:
 class Site:
     """Synchronous, so that tests read like a conversation."""
 
-    def __init__(self, url: str, keys: Path, **settings: Any) -> None:
+    def __init__(self, url: str, keys: Path, outgoing: Outgoing | None = None, **settings: Any) -> None:
         self.clock, self.store = Clock(), open_store(url)
         ids = count(1)
         settings = {"base_url": f"{SITE}/fhir", "keys": str(keys), **settings}
-        self.app = create_app(Settings(**settings), self.store, self.clock, lambda: f"n{next(ids)}")
+        self.app = create_app(Settings(**settings), self.store, self.clock, lambda: f"n{next(ids)}", outgoing)
         self.service = Service(self.store, self.clock, lambda: f"s{next(ids)}", self.clock())
         self.runner = asyncio.Runner()
         self._lifespan = self.app.router.lifespan_context(self.app)
