@@ -46,7 +46,9 @@ class Village(Site):
 
     def through(self, visitor: Visitor, page: Page, back: Visitor | None = None) -> Page:
         """The link on the sign-in page, the provider's page, and the way back; maybe in another browser."""
-        (href,) = (said["href"] for tag, said in page.elements if tag == "a" and said.get("class") == "way")
+        (href,) = (
+            said["href"] or "" for tag, said in page.elements if tag == "a" and said.get("class") == "way"
+        )
         left = visitor.get(f"/auth/{href}")
         assert left.location.startswith(f"{ISSUER}/authorize?")
         return (back or visitor).get(self.returned(left.location))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -104,12 +105,19 @@ class TestSession:
         site.clock.later(minutes=21)
         assert not is_signed_in(visitor)
 
-    def test_a_form_of_an_expired_session_leads_to_sign_in_and_on(self, site: Site) -> None:
+    def test_a_form_of_a_session_that_ended_leads_to_sign_in_and_on(self, site: Site) -> None:
         visitor = site.visitor()
         page = site.consent(visitor, "kari", scope="user/Observation.rs openid")
-        site.clock.later(minutes=31)
+        visitor.send(visitor.get("/auth/home"), "sign-out")  # in another tab
         page = visitor.post("/auth/consent", answered(page.form("consent"), "0.see"))
-        assert (page.status, page.location) == (403, "")  # its mark was of the session
+        page = visitor.sign_in(page, "kari")
+        assert "Give Growth charts access" in page.text
+
+    def test_a_form_without_a_request_of_an_expired_session_does_nothing(self, site: Site) -> None:
+        visitor = signed_in(site)
+        page = visitor.get("/auth/apps")
+        site.clock.later(minutes=31)
+        assert visitor.send(page, "sign-out").status == 403
 
     def test_an_expired_request_is_gone(self, site: Site) -> None:
         visitor = site.visitor()
@@ -309,3 +317,21 @@ def test_nothing_that_was_typed_is_logged(site: Site, capfd: pytest.CaptureFixtu
     assert "/auth/launch" in output.err
     for secret in ("anne has a password", "Nordmann", "1952", visitor.cookies[SESSION]):
         assert secret not in output.out + output.err
+
+
+@pytest.mark.parametrize("name", ["x\r\nset-cookie: a=b", "x&y=z#", "\u2028", "<b>", "%0d%0a", "x" * 5000])
+def test_what_names_a_request_adds_nothing_to_an_address_or_a_header(site: Site, name: str) -> None:
+    visitor = signed_in(site)
+    page = visitor.get("/auth/password", params={"request": name})
+    data = {"current": "anne has a password", "new": "another one of hers", "repeat": "another one of hers"}
+    answer = visitor.request(
+        "POST", "/auth/password", data={**dict(page.form("password").fields), **data, "request": name}
+    )
+    assert (answer.status_code, "a" in visitor.cookies) == (303, False)
+    assert dict(parse_qsl(urlsplit(answer.headers["location"]).query)) == {"request": name}
+    assert visitor.get(answer.headers["location"]).status == 410
+
+
+def test_the_bare_address_leads_to_the_pages(site: Site) -> None:
+    for path in ("/auth", "/auth/"):
+        assert site.visitor().get(path).form("sign-in")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import httpx
 
@@ -72,7 +72,7 @@ class Page:
         self.text = " ".join(" ".join(reader.text).split())
 
     def form(self, action: str) -> Form:
-        return next(form for form in self.forms if form.action == action)
+        return next(form for form in self.forms if form.action.removeprefix("../") == action)
 
     def has(self, tag: str, **attributes: str) -> bool:
         return any(
@@ -103,6 +103,8 @@ def check(answer: httpx.Response) -> None:
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert answer.status_code != 500
     page = Page(answer)
+    (style,) = (said["href"] or "" for tag, said in page.elements if tag == "link")
+    assert urljoin(str(answer.url), style).partition("?")[0] == f"{SITE}/auth/style.css"
     tags = [tag for tag, _ in page.elements]
     assert not {"script", "iframe", "img", "style", "object"} & set(tags)
     assert not [
@@ -166,7 +168,7 @@ class Visitor:
     def send(self, page: Page, action: str, without: str = "", **values: str) -> Page:
         """Fill a form of a page in and send it; `without` a field."""
         kept = [pair for pair in page.form(action).fields if pair[0] not in (*values, without)]
-        return self.post(f"/auth/{action}", [*kept, *values.items()])
+        return self.post(urljoin(str(page.answer.url), page.form(action).action), [*kept, *values.items()])
 
     def sign_in(self, page: Page, username: str, password: str = "") -> Page:
         return self.send(

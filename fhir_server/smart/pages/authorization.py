@@ -23,4 +23,4 @@ async def authorize(visit: Visit) -> Answer:
         raise Unusable("client")
     asked = requests.read(pairs, client, visit.base)
     name = await visit.service.store.transact(lambda tx: pending.begin(tx, asked, visit.now))
-    return visit.go(f"consent?request={name}")
+    return visit.go("consent", name)

@@ -16,7 +16,7 @@ from fhir_server.smart.pages import noted, steps
 from fhir_server.smart.pages.html import Html, element
 from fhir_server.smart.pages.layout import button, field, form, page, paragraph
 from fhir_server.smart.pages.steps import Step
-from fhir_server.smart.pages.visit import Answer, Visit
+from fhir_server.smart.pages.visit import Answer, Visit, at
 from fhir_server.smart.pages.words import Words
 from fhir_server.smart.patients import Encounter, Patient
 
@@ -124,20 +124,20 @@ async def choose_patient(visit: Visit) -> Answer:
     name = visit.given("request")
     waiting, _ = await steps.found(visit, name)
     if visit.session is None or visit.session.temporary or not waiting.subject:
-        return visit.go(f"consent?request={name}")
+        return visit.go("consent", name)
     if not visit.given("patient"):
         return await _patient_page(visit, name, await searched(visit))
     patient = await patients.find(visit.service, visit.session.person, visit.given("patient"))
     if patient is None:
         return await _patient_page(visit, name, Search(problem=visit.words.plain("patient.gone")))
     await steps.put(visit, name, replace(waiting, patient=patient.id, encounter=None))
-    return visit.go(f"consent?request={name}")
+    return visit.go("consent", name)
 
 
 async def _patient_page(visit: Visit, name: str, search: Search) -> Answer:
     waiting, client = await steps.found(visit, name)
     if visit.session is None or visit.session.temporary or not waiting.subject:
-        return visit.go(f"consent?request={name}")
+        return visit.go("consent", name)
     words = visit.words
     content = page(
         visit,
@@ -145,7 +145,7 @@ async def _patient_page(visit: Visit, name: str, search: Search) -> Answer:
         paragraph(words("patient.app", app=client.name)),
         picker(visit, "patient", search, request=name),
         problem=search.problem,
-        here=f"patient?request={name}",
+        here=at("patient", name),
         wide=True,
     )
     return Answer(400 if search.problem else 200, content, leads_to=steps.leads_to(client))
@@ -156,7 +156,7 @@ async def show_encounter(visit: Visit) -> Answer:
     name = visit.asked("request")
     step = await steps.reached(visit, name)
     if not isinstance(step, Step) or step.patient is None:
-        return step if isinstance(step, Answer) else visit.go(f"consent?request={name}")
+        return step if isinstance(step, Answer) else visit.go("consent", name)
     found = await patients.encounters(visit.service, step.session.person, step.patient.id)
     noted.searched(visit, "Encounter", [step.patient.id], patient=step.patient.id)
     words = visit.words
@@ -164,7 +164,7 @@ async def show_encounter(visit: Visit) -> Answer:
     about = paragraph(words("encounter.app", app=step.client.name))
     who = paragraph(words("consent.patient", patient=named(words, step.patient)), kind="about")
     content = page(
-        visit, words("encounter.title"), about, who, choices, here=f"encounter?request={name}", wide=True
+        visit, words("encounter.title"), about, who, choices, here=at("encounter", name), wide=True
     )
     return Answer(200, content, leads_to=steps.leads_to(step.client))
 
@@ -175,13 +175,13 @@ async def choose_encounter(visit: Visit) -> Answer:
     name, chosen = visit.given("request"), visit.given("encounter")
     step = await steps.reached(visit, name)
     if not isinstance(step, Step) or step.patient is None:
-        return step if isinstance(step, Answer) else visit.go(f"consent?request={name}")
+        return step if isinstance(step, Answer) else visit.go("consent", name)
     if chosen != "-":
         found = await patients.encounters(visit.service, step.session.person, step.patient.id)
         if chosen not in (each.id for each in found):
-            return visit.go(f"encounter?request={name}")
+            return visit.go("encounter", name)
     await steps.put(visit, name, replace(step.pending, encounter="" if chosen == "-" else chosen))
-    return visit.go(f"consent?request={name}")
+    return visit.go("consent", name)
 
 
 def _encounters(words: Words, found: Sequence[Encounter]) -> Html:

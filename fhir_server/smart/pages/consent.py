@@ -14,7 +14,7 @@ from fhir_server.smart.pages.html import Html, element
 from fhir_server.smart.pages.layout import button, form, page, paragraph
 from fhir_server.smart.pages.scope_rows import Row, chosen, gives_something, rows
 from fhir_server.smart.pages.steps import Step
-from fhir_server.smart.pages.visit import Answer, Visit
+from fhir_server.smart.pages.visit import Answer, Visit, at
 from fhir_server.smart.pages.words import Words
 
 
@@ -64,7 +64,7 @@ def _page(visit: Visit, step: Step) -> Html:
         ),
         paragraph(_destination(words, step.asked.redirect_uri), kind="hint"),
         paragraph(words("consent.end"), kind="hint"),
-        here=f"consent?request={step.name}",
+        here=at("consent", step.name),
         wide=True,
     )
 

@@ -11,8 +11,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from fhir_server import log, metrics
@@ -71,9 +71,14 @@ class Mistyped(Exception):
 def routes(service: Service, origin: Origin) -> list[Route]:
     """All pages, their style sheet, and the end point where an EHR announces a launch."""
     site = Site(service, origin)
+
+    async def home(request: Request) -> Response:
+        return RedirectResponse(places_of(request, origin).of("home"), 303)
+
     pages = [Route(f"/auth/{name}", site.page(name), methods=[*views]) for name, views in VIEWS.items()]
     return [
         *pages,
+        *(Route(path, home, methods=["GET"]) for path in ("/auth", "/auth/")),
         Route("/auth/style.css", _style, methods=["GET"]),
         Route("/auth/launch/context", site.context, methods=["POST"]),
     ]
@@ -142,7 +147,11 @@ class Site:
         except Lost as error:
             return refused(visit, error.reason), visit
         except Forged:
+            if visit.session is None and visit.given("request"):  # it ended while they were reading
+                return visit.go("consent", visit.given("request")), visit
             return refused(visit, "refused.forged"), visit
+        except ClientDisconnect:
+            return Answer(400), visit
         except TooMany as error:
             return refused(visit, "refused.busy", error.seconds), visit
         except TooLarge:

@@ -6,7 +6,7 @@ https://cheatsheetseries.owasp.org/cheatsheets/Authentication_Cheat_Sheet.html
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from fhir_server.smart import limits, providers, sessions, users
 from fhir_server.smart.clients import Client
@@ -15,7 +15,7 @@ from fhir_server.smart.pages import noted, steps
 from fhir_server.smart.pages.html import Html, element, joined
 from fhir_server.smart.pages.layout import button, field, form, link, page, paragraph
 from fhir_server.smart.pages.refusals import refused
-from fhir_server.smart.pages.visit import Answer, Visit
+from fhir_server.smart.pages.visit import Answer, Visit, at
 from fhir_server.smart.providers import NotSignedIn
 from fhir_server.smart.sessions import Person, Session, person_of
 from fhir_server.smart.users import UserProblem
@@ -72,7 +72,7 @@ async def _begin(visit: Visit, person: Person, begin: Callable[[Transaction], st
 
 
 def _onward(visit: Visit, name: str) -> Answer:
-    return visit.go(f"consent?request={name}" if name else "home")
+    return visit.go("consent" if name else "home", name)
 
 
 def _form(
@@ -120,7 +120,7 @@ def _form(
         ),
         _providers(visit, name),
         problem=problem,
-        here=f"sign-in?request={name}" if name else "sign-in",
+        here=at("sign-in", name),
     )
     return Answer(status, content, leads_to=steps.leads_to(client), wait=wait)
 
@@ -130,10 +130,10 @@ def _providers(visit: Visit, name: str) -> Html | None:
     choices = visit.service.smart.providers.choices
     if not choices:
         return None
-    words, asked = visit.words, f"?request={name}" if name else ""
+    words = visit.words
     ways = (
         element(
-            "a", words("sign-in.provider", provider=label), href=f"leave/{quote(id_)}{asked}", class_="way"
+            "a", words("sign-in.provider", provider=label), href=at(f"leave/{quote(id_)}", name), class_="way"
         )
         for id_, label in choices
     )
@@ -168,8 +168,7 @@ async def arrive(visit: Visit) -> Answer:
 
 def _not(visit: Visit, problem: NotSignedIn) -> Answer:
     """To the form again, and why; what the person came for is not lost."""
-    asked = {"request": problem.back, "not": problem.reason}
-    return visit.go(f"sign-in?{urlencode({name: value for name, value in asked.items() if value})}")
+    return Answer(303, location=visit.url(at("sign-in", problem.back, **{"not": problem.reason})))
 
 
 async def home(visit: Visit) -> Answer:
@@ -225,13 +224,15 @@ async def show_password(visit: Visit) -> Answer:
     """GET: the form for another password."""
     if visit.session is None:
         return visit.go("sign-in")
+    if not visit.session.username:
+        return visit.go("home")
     return _password_form(visit, visit.asked("request"))
 
 
 async def change_password(visit: Visit) -> Answer:
     """POST: another password; all sessions of the user end, and this browser gets a new one."""
     session = visit.session
-    if session is None:
+    if session is None or not session.username:
         return visit.go("sign-in")
     visit.check("password")
     name, current, new = visit.given("request"), visit.given("current"), visit.given("new")
@@ -258,7 +259,7 @@ async def change_password(visit: Visit) -> Answer:
         return sessions.begin_local(tx, changed, visit.now)
 
     await _begin(visit, session.person, begin)
-    return visit.go(f"consent?request={name}") if name else visit.go("password-done")
+    return visit.go("consent", name) if name else visit.go("password-done")
 
 
 async def show_changed(visit: Visit) -> Answer:
@@ -322,6 +323,6 @@ def _password_form(visit: Visit, name: str, problem: str = "", status: int = 200
             request=name,
         ),
         problem=problem,
-        here=f"password?request={name}" if name else "password",
+        here=at("password", name),
     )
     return Answer(status, content)

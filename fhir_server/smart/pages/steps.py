@@ -64,7 +64,7 @@ async def proceed(visit: Visit, name: str) -> Answer | Step:
         return step
     if step.pending.encounter is None and _needs_encounter(step):
         _never_silently(step.asked, "interaction_required")
-        return visit.go(f"encounter?request={name}")
+        return visit.go("encounter", name)
     return await _remembered(visit, step) or step
 
 
@@ -74,15 +74,15 @@ async def reached(visit: Visit, name: str) -> Answer | Step:
     session = visit.session
     if session is None or session.began < waiting.fresh:
         _never_silently(waiting.asked, "login_required")
-        return visit.go(f"sign-in?request={name}")
+        return visit.go("sign-in", name)
     if session.temporary:
-        return visit.go(f"password?request={name}")
+        return visit.go("password", name)
     waiting = await _bound(visit, name, waiting, session)
     step = await _with_context(visit, Step(name, waiting, client, session, (), Context()))
     step = replace(step, scopes=_grantable(step))
     if step.patient is None and _needs_patient(step):
         _never_silently(waiting.asked, "interaction_required")
-        return visit.go(f"patient?request={name}")
+        return visit.go("patient", name)
     return step
 
 

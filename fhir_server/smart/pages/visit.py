@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from fhir_server.audit.event import Event
 from fhir_server.smart import sessions
@@ -87,14 +88,14 @@ class Visit:
         """The URL of a page of ours."""
         return f"{self.issuer}/auth/{path}"
 
+    def go(self, page: str, request: str = "") -> Answer:
+        """To another page of ours, which goes on with an authorization request."""
+        return Answer(303, location=self.url(at(page, request)))
+
     @property
     def up(self) -> str:
-        """The way from this page to the others: back at callback/{part} they are one step up."""
+        """From the address of this page to that of the others."""
         return "../" if self.part else ""
-
-    def go(self, path: str) -> Answer:
-        """To another page of ours."""
-        return Answer(303, location=self.url(path))
 
     def token(self, form: str) -> Html:
         """The hidden field that every form carries: sessions.token."""
@@ -106,6 +107,12 @@ class Visit:
         """Raises Forged unless the form that was sent is one that `token` marked for this browser."""
         if not sessions.is_token(self.given("token"), self.session, self.visit, form):
             raise Forged
+
+
+def at(page: str, request: str = "", **more: str) -> str:
+    """The address of a page beside this one, for an authorization request."""
+    said = {name: value for name, value in {"request": request, **more}.items() if value}
+    return f"{page}?{urlencode(said)}" if said else page
 
 
 def hidden(name: str, value: str) -> Html:
