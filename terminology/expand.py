@@ -6,12 +6,12 @@ https://hl7.org/fhir/R4/valueset-operation-expand.html
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from terminology.asked import Asked
 from terminology.code_system import CodeSystem, Concept, Designation, read_designation
 from terminology.entries import Entry, text_filter
+from terminology.expansion import Expansion, Key, header, shown
 from terminology.filters import Test, conditions, selected
 from terminology.findings import TerminologyError, finding, refuse
 from terminology.large import Condition, LargeSystem
@@ -30,32 +30,12 @@ from terminology.versions import joined, split
 from terminology.words import words_of
 
 Resource = dict[str, Any]
-Key = tuple[str, str | None, str]
 # More codes than this are given only page by page.
 MOST_LISTED = 10_000
 # Codes of a system that is not in memory.
 MOST_OF_LARGE = 50_000
 # Nested value sets, each of which may be expanded many times over.
 _MOST_IMPORTS = 1000
-_UNCLOSED = "http://hl7.org/fhir/StructureDefinition/valueset-unclosed"
-_NOT_EXPANDED = frozenset(
-    {"id", "meta", "text", "contained", "extension", "publisher", "contact", "description", "purpose",
-     "copyright", "compose", "expansion"}
-)  # fmt: skip
-
-
-@dataclass
-class Expansion:
-    """The codes of a value set in order, and what was used to find them."""
-
-    entries: dict[Key, Entry] = field(default_factory=dict)
-    used: dict[tuple[str, str], None] = field(default_factory=dict)  # expansion.parameter names and URIs
-    systems: dict[str, CodeSystem] = field(default_factory=dict)  # by canonical
-    fragments: dict[str, None] = field(default_factory=dict)
-    nested: bool = True  # whether the entries may be shown as a tree
-
-    def use(self, name: str, uri: str) -> None:
-        self.used[(name, uri)] = None
 
 
 def expand(resource: Resource, asked: Asked, library: Library, identifier: str, timestamp: str) -> Resource:
@@ -70,12 +50,13 @@ def expand(resource: Resource, asked: Asked, library: Library, identifier: str, 
     required = (*asked.several("useSupplement"), *supplements_of(resource))
     check_supplements(required, expansion.systems.values())
     if paged:
-        (shown, total), nested = paged[1:], False
+        (entries, total), nested = paged[1:], False
     else:
-        entries = list(expansion.entries.values())
-        (shown, nested), total = _page(resource, asked, entries, expansion.nested), len(entries)
-    return _resource(resource, asked, work) | {
-        "expansion": _expansion(asked, work, expansion, shown, nested, total)
+        every = list(expansion.entries.values())
+        (entries, nested), total = _page(resource, asked, every, expansion.nested), len(every)
+    expansion.match_versions = work.match_versions
+    return header(resource, asked) | {
+        "expansion": shown(asked, expansion, entries, nested, total)
         | {"identifier": identifier, "timestamp": timestamp}
     }
 
@@ -351,80 +332,3 @@ def _page(resource: Resource, asked: Asked, entries: list[Entry], nested: bool) 
 
 def _too_costly(resource: Resource, limit: int) -> TerminologyError:
     return TerminologyError(finding("VALUESET_TOO_COSTLY", value_set=canonical_of(resource), limit=limit))
-
-
-def _resource(resource: Resource, asked: Asked, work: _Expander) -> Resource:
-    if asked.flag("includeDefinition"):
-        return {
-            key: value for key, value in resource.items() if key not in ("id", "meta", "text", "expansion")
-        }
-    return {key: value for key, value in resource.items() if key not in _NOT_EXPANDED}
-
-
-def _expansion(
-    asked: Asked, work: _Expander, expansion: Expansion, shown: list[Entry], nested: bool, total: int
-) -> Resource:
-    out: Resource = {"total": total, "parameter": list(_parameters(asked, work, expansion))}
-    if "offset" in asked.values:
-        out["offset"] = asked.values["offset"]
-    properties: dict[str, str | None] = {}
-    contains = _tree(shown, asked, properties) if nested else [e.as_json(asked, properties) for e in shown]
-    if contains:
-        out["contains"] = contains
-    extension = [_property_extension(code, uri) for code, uri in properties.items()]
-    if expansion.fragments:
-        reason = f"This extension is based on a fragment of the code system {next(iter(expansion.fragments))}"
-        extension += [
-            {"url": _UNCLOSED, "valueBoolean": True},
-            {"url": f"{_UNCLOSED}-reason", "valueString": reason},
-        ]
-    if extension:
-        out["extension"] = extension
-    return out
-
-
-def _property_extension(code: str, uri: str | None) -> Resource:
-    """R5's ValueSet.expansion.property, as R4 carries it."""
-    parts = [{"url": "code", "valueCode": code}, *([{"url": "uri", "valueUri": uri}] if uri else [])]
-    return {
-        "url": "http://hl7.org/fhir/5.0/StructureDefinition/extension-ValueSet.expansion.property",
-        "extension": parts,
-    }
-
-
-def _tree(entries: list[Entry], asked: Asked, properties: dict[str, str | None]) -> list[Resource]:
-    """Each entry in the nearest of its parents that is there."""
-    made = {(*entry.pair, entry.version): entry.as_json(asked, properties) for entry in entries}
-    roots: list[Resource] = []
-    for entry in entries:
-        above = ((*pair, entry.version) for pair in entry.ancestors())
-        parent = next((made[key] for key in above if key in made), None)
-        (roots if parent is None else parent.setdefault("contains", [])).append(
-            made[(*entry.pair, entry.version)]
-        )
-    return roots
-
-
-def _parameters(asked: Asked, work: _Expander, expansion: Expansion) -> Iterator[Resource]:
-    """What was asked and what was used, for whoever reads the expansion later."""
-    if asked.text("filter"):
-        yield {"name": "filter", "valueString": asked.text("filter")}
-    if asked.wanted:
-        yield {"name": "displayLanguage", "valueCode": asked.wanted.text}
-    for name in ("designation", "exclude-system"):
-        for value in asked.several(name):
-            yield {"name": name, "valueUri" if name == "exclude-system" else "valueString": value}
-    flags = (
-        "excludeNested", "activeOnly", "includeDesignations", "includeDefinition", "excludeNotForUI",
-        "excludePostCoordinated",
-    )  # fmt: skip
-    for name in flags:
-        if name in asked.values:
-            yield {"name": name, "valueBoolean": asked.values[name]}
-    if work.match_versions:
-        yield {"name": "versionsMatch", "valueBoolean": True}
-    for name in ("offset", "count"):
-        if name in asked.values:
-            yield {"name": name, "valueInteger": asked.values[name]}
-    for name, uri in expansion.used:
-        yield {"name": name, "valueUri": uri}
