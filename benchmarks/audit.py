@@ -3,7 +3,8 @@
     python benchmarks/audit.py --clients 32 --seconds 3 --rounds 3
 
 Each contender is a server of its own on a fresh file. The work: home readings that are judged (load.py),
-reads of one Observation, searches for the newest readings of a patient. Read the ratios.
+reads of one Observation, searches for the newest readings of a patient. Read the ratios: of the rates, and
+(which other work on the machine disturbs less) of the processor time that the server used for a request.
 """
 
 from __future__ import annotations
@@ -52,6 +53,12 @@ def environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def processor(pid: int) -> float:
+    """Seconds of the processor that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def gets(base: str, paths: list[str], clients: int) -> list[Iterator[bytes]]:
     """Each client asks for the paths again and again, beginning elsewhere."""
     url = urlsplit(base)
@@ -83,25 +90,35 @@ def measure(options: argparse.Namespace) -> bool:
     """Prints each round, then the median of each contender and its ratio to the first."""
     names = options.contenders.split(",")
     results: dict[tuple[str, str], list[Result]] = {}
+    used: dict[tuple[str, str], list[float]] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="varde-audit-", dir=options.directory)))
         works = {}
         for name in names:
             with environment(CONTENDERS[name] | {"VARDE_KEYS": str(folder / f"keys-{name}")}):
                 url, log = f"sqlite:///{folder}/{name}.db", folder / f"{name}.log"
-                base = stack.enter_context(serving(url, log)).base
-            works[name] = (base, work_of(base, options))
+                server = stack.enter_context(serving(url, log))
+            base = server.base
+            works[name] = (base, work_of(base, options), server.process.pid)
         for kind in options.work.split(","):
             for _ in range(options.rounds):
-                for name, (base, work) in works.items():
+                for name, (base, work, pid) in works.items():
+                    before = processor(pid)
                     result = uvloop.run(drive(base, work[kind], options.seconds))
+                    used.setdefault((kind, name), []).append(
+                        (processor(pid) - before) / max(1, len(result.latencies))
+                    )
                     results.setdefault((kind, name), []).append(result)
                     report(f"{kind} {name}", result)
     print("\nmedian of the rounds")
     for (kind, name), found in results.items():
         rate = statistics.median(result.rate for result in found)
         first = statistics.median(result.rate for result in results[kind, names[0]])
-        print(f"{kind:7} {name:14} {rate:8.0f}/s   {100 * rate / first:5.1f} % of {names[0]}")
+        cpu, least = statistics.median(used[kind, name]), statistics.median(used[kind, names[0]])
+        print(
+            f"{kind:7} {name:14} {rate:8.0f}/s   {100 * rate / first:5.1f} % of {names[0]}"
+            f"   {1e6 * cpu:6.0f} us of the processor, {100 * least / cpu:5.1f} %"
+        )
     return all(not result.failures and result.latencies for found in results.values() for result in found)
 
 

@@ -75,14 +75,14 @@ async def check(store: Store, checkpoint: chain.Head | None) -> tuple[chain.Prob
     began.
     """
     head = chain.Head.unpack(await store.record(chain.HEAD_KIND, chain.HEAD_KEY))
-    made = await marked(store)
+    made = (await marked(store)).number
     going = chain.Check(checkpoint)
     async for key, record in _records(store):
         if head is not None and int(key) > head.number:
             break
         problem = going.next(key, record)
         if problem is None and int(key) <= made:
-            problem = await _check_made(store, key, record)
+            problem = await _check_made(store, key, record, made)
         if problem is not None:
             return problem, head or chain.Head()
     return going.end(head), head or chain.Head()
@@ -97,9 +97,9 @@ async def _records(store: Store) -> AsyncIterator[tuple[str, bytes]]:
         after = page[-1][0]
 
 
-async def _check_made(store: Store, key: str, record: bytes) -> chain.Problem | None:
+async def _check_made(store: Store, key: str, record: bytes, made: int) -> chain.Problem | None:
     """The first entry of the record whose AuditEvents are not what it says."""
-    for _, expected in contents(key, record):
+    for expected in contents(key, record, made):
         id = expected.tree["id"]
         found = await store.read(TYPE, id)
         number = int(id.split("-")[1])

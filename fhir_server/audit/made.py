@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from fhir_server import posted_parameters
 from fhir_server.audit import chain
@@ -27,12 +26,34 @@ from fhir_server.versions import Content, content
 
 TYPE = "AuditEvent"
 _MARK = "audit-made", "last"
-_AT_ONCE = 50  # records in one transaction
+# In one transaction, which others wait for: entries, AuditEvents, and records that they are looked for in.
+_ENTRIES, _EVENTS, _RECORDS = 50, 100, 50
 PATIENCE = 20.0  # seconds that somebody who looks for AuditEvents waits at most
 
 
-@dataclass(frozen=True, slots=True)
-class _Draft:
+class Mark(NamedTuple):
+    """How far it is: the key of the last record all of whose entries have AuditEvents, and the number of the
+    last entry that has."""
+
+    after: str = ""
+    number: int = 0
+
+    def pack(self) -> bytes:
+        return f"{self.after}:{self.number}".encode()
+
+    @staticmethod
+    def unpack(content: bytes | None) -> Mark:
+        after, _, number = (content or b":0").decode().partition(":")
+        return Mark(after, int(number))
+
+
+class _Entry(NamedTuple):
+    number: int
+    digest: bytes
+    content: bytes
+
+
+class _Draft(NamedTuple):
     time: int
     content: Content
 
@@ -50,41 +71,41 @@ class Made:
         until = chain.Head.unpack(await self._store.record(chain.HEAD_KIND, chain.HEAD_KEY)) or chain.Head()
         ends = time.monotonic() + patience
         async with self._turn:
-            while (done := await marked(self._store)) < until.number:
+            while (mark := await marked(self._store)).number < until.number:
                 if time.monotonic() > ends:
-                    left = until.number - done
+                    left = until.number - mark.number
                     text = f"The log of accesses is being made searchable, {left} entries are left; ask again"
                     raise FhirError("unavailable", text)
-                await self._some(done)
+                await self._some(mark)
 
     async def some(self) -> bool:
         """Make those of a few entries; whether there were any."""
         async with self._turn:
             return await self._some(await marked(self._store))
 
-    async def _some(self, done: int) -> bool:
-        records = await self._store.records(chain.KIND, chain.key_of(done), _AT_ONCE)
+    async def _some(self, mark: Mark) -> bool:
+        records = await self._store.records(chain.KIND, mark.after, _RECORDS)
         if not records:
             return False
         posted = self._posted
-        drafts = await asyncio.to_thread(_drafts, records, posted)
+        drafts, reached = await asyncio.to_thread(_drafts, records, mark, posted)
 
         def work(tx: Transaction) -> Posted:
             current = posted_parameters.in_force(tx)
-            if int(tx.record(*_MARK) or 0) == done:  # else another process was faster
-                fitting = drafts if current.extracts_as(posted) else _drafts(records, current)
-                for draft in fitting:
+            if Mark.unpack(tx.record(*_MARK)) == mark:  # else another process was faster
+                same = current.extracts_as(posted)
+                for draft in drafts if same else _drafts(records, mark, current)[0]:
                     _put(tx, draft)
-                tx.keep(*_MARK, b"%d" % _last(records))
+                tx.keep(*_MARK, reached.pack())
             return current
 
         self._posted = await self._store.transact(work)
         return True
 
 
-async def marked(store: Store) -> int:
-    """The number of the last entry that has its AuditEvents."""
-    return int(await store.record(*_MARK) or 0)
+async def marked(store: Store) -> Mark:
+    """How far it is."""
+    return Mark.unpack(await store.record(*_MARK))
 
 
 def _put(tx: Transaction, draft: _Draft) -> None:
@@ -92,28 +113,43 @@ def _put(tx: Transaction, draft: _Draft) -> None:
     tx.put(Version(TYPE, made.tree["id"], 1, draft.time, "POST", made.body), made.values)
 
 
-def _last(records: Sequence[tuple[str, bytes]]) -> int:
-    """The number of the last entry in these records."""
-    key, record = records[-1]
+def _drafts(records: Sequence[tuple[str, bytes]], mark: Mark, posted: Posted) -> tuple[list[_Draft], Mark]:
+    """Of the next entries behind the mark, and the mark behind them."""
+    drafts: list[_Draft] = []
+    count = 0
+    for key, record in records:
+        for entry in _entries(key, record):
+            if entry.number > mark.number:
+                if count == _ENTRIES or len(drafts) >= _EVENTS:
+                    return drafts, mark
+                drafts += _made(entry, posted)
+                mark, count = Mark(mark.after, entry.number), count + 1
+        mark = Mark(key, max(mark.number, int(key)))
+    return drafts, mark
+
+
+def _entries(key: str, record: bytes) -> list[_Entry]:
+    """The entries of a record; none of what was damaged, which `varde audit verify` tells."""
     try:
-        return chain.entries(key, record)[-1][0]
-    except (ValueError, IndexError):
-        return int(key)
-
-
-def _drafts(records: Sequence[tuple[str, bytes]], posted: Posted) -> list[_Draft]:
-    return [_Draft(*each) for key, record in records for each in contents(key, record, posted)]
-
-
-def contents(key: str, record: bytes, posted: Posted = NONE) -> Iterable[tuple[int, Content]]:
-    """The AuditEvents of a record's entries as they are stored, with their times."""
-    try:
-        events = [(number, unpack(content)) for number, content in chain.entries(key, record)]
+        return [_Entry(number, record[:32], content) for number, content in chain.entries(key, record)]
     except ValueError:
-        return  # what was damaged is told by `varde audit verify`
-    for number, event in events:
-        for resource in resources_of(number, record[:32], event):
-            yield event.time, content(resource, resource["id"], 1, event.time, "", posted=posted)
+        return []
+
+
+def _made(entry: _Entry, posted: Posted) -> Iterable[_Draft]:
+    try:
+        event = unpack(entry.content)
+    except ValueError:
+        return
+    for resource in resources_of(entry.number, entry.digest, event):
+        yield _Draft(event.time, content(resource, resource["id"], 1, event.time, "", posted=posted))
+
+
+def contents(key: str, record: bytes, until: int) -> Iterable[Content]:
+    """The AuditEvents of a record's entries up to that number, as they are stored."""
+    for entry in _entries(key, record):
+        if entry.number <= until:
+            yield from (draft.content for draft in _made(entry, NONE))
 
 
 def current(store: Store, made: Made) -> Store:

@@ -177,3 +177,26 @@ def test_a_log_that_is_too_far_ahead_says_how_far(fhir: Any) -> None:
         fhir.run(Made(fhir.store).catch_up(patience=-1))
     fhir.run(Made(fhir.store).catch_up())
     assert len(found(fhir.get("/AuditEvent"))) == 3
+
+
+def test_entries_that_share_a_record_are_made_a_few_at_a_time(fhir: Any) -> None:
+    """So that no other write waits for long."""
+    from fhir_server.audit import chain
+    from fhir_server.audit.event import pack
+
+    shared = [pack(Event(n, "rest", "read", "R", 404, WHO, f"r{n}")) for n in range(120)]
+    fhir.run(fhir.store.transact(lambda tx: chain.append(tx, shared)))
+    fhir.run(fhir.store.transact(lambda tx: chain.append(tx, shared[:1])))
+    fhir.get("/Patient/kari")
+    assert fhir.get("/AuditEvent?_summary=count").json()["total"] == 122
+    found = found_all(fhir, "/AuditEvent?_count=50&_sort=date")
+    assert len({each["id"] for each in found}) == len(found) >= 122
+
+
+def found_all(fhir: Any, path: str) -> list[dict[str, Any]]:
+    resources = []
+    while path:
+        answer = fhir.get(path)
+        resources += found(answer)
+        path = next((link["url"] for link in answer.json()["link"] if link["relation"] == "next"), "")
+    return resources
