@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 KIND, FAMILY, REFRESH = "token", "family", "refresh"
 _SECOND = 1_000_000
+# So long after the person signed in (microseconds) they have to do so again, however often an app refreshes.
+LONGEST = 366 * 24 * 3600 * _SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,7 @@ def _issue(
     refresh = None
     if lasting:
         refresh, until = secrets.token_urlsafe(32), now + terms.refresh_seconds * _SECOND
+        until = min(until, approval.auth_time + LONGEST)
         tx.keep(REFRESH, hashed(refresh), msgspec.json.encode(Refresh(family, until)), until)
         ends = max(ends, until)
     tx.keep(FAMILY, family, msgspec.json.encode(approval), ends)

@@ -155,6 +155,8 @@ def test_a_client_that_goes_away_half_way_does_no_harm(tmp_path, free_port):
         (["--store", "mysql://localhost"], "sqlite:///PATH"),
         (["--store", "sqlite://"], "sqlite:///"),
         (["--store", "sqlite:////proc/nothing/varde.db"], "cannot"),
+        (["--host", "0.0.0.0"], "loopback"),
+        (["--auth", "--host", "0.0.0.0"], "--base-url"),
     ],
 )
 def test_what_keeps_it_from_starting_is_said_in_a_sentence(options, said, free_port):

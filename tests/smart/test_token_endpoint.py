@@ -9,6 +9,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from fhir_server import log
+from fhir_server.errors import FhirError
 from fhir_server.smart.clients import Client
 from fhir_server.smart.context import Context
 from fhir_server.smart.limits import RATES, Rate
@@ -346,6 +348,15 @@ def test_a_refresh_token_ends_when_nobody_uses_it(office: Office) -> None:
     refused(office.refresh(third["access_token"]), "invalid_grant")
 
 
+def test_after_a_year_the_person_has_to_sign_in_again(office: Office) -> None:
+    tokens = office.launched("patient/*.rs offline_access")
+    for _ in range(4):
+        office.later(days=89)
+        tokens = office.refresh(tokens["refresh_token"]).json()
+    office.later(days=10)
+    refused(office.refresh(tokens["refresh_token"]), "invalid_grant")
+
+
 def test_an_online_refresh_token_lasts_as_long_as_the_session(office: Office) -> None:
     office.keep("session", "k1")
     tokens = office.launched("patient/*.rs online_access", session="k1")
@@ -376,3 +387,45 @@ def test_no_code_token_or_secret_is_in_the_store(office: Office) -> None:
         kept += b"".join(key.encode() + content for key, content in rows)
     for secret in (code, tokens["access_token"], tokens["refresh_token"], SECRET, pkce.verifier):
         assert secret.encode() not in kept
+
+
+def test_nothing_that_gives_access_is_logged(
+    office: Office, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.configure("debug")
+    try:
+        code, pkce = office.code(SYMMETRIC, "patient/*.rs openid offline_access")
+        tokens = office.redeem(code, pkce, {"authorization": basic()}, client_id=None).json()
+        office.redeem(code, pkce, {"authorization": basic()}, client_id=None)
+        office.redeem(code, pkce, {"authorization": basic(secret="another secret")}, client_id=None)
+        office.fhir("/Patient/p1", tokens["access_token"])
+        office.send("POST", "/auth/revoke", {"token": tokens["refresh_token"]}, authorization=basic())
+        office.send("POST", "/auth/introspect", {"token": tokens["access_token"]}, authorization=basic())
+
+        async def broken(*_: Any) -> None:
+            raise RuntimeError(f"{SECRET} {pkce.verifier}")
+
+        monkeypatch.setattr("fhir_server.smart.token_endpoint.authenticate", broken)
+        with pytest.raises(AssertionError, match="server_error"):
+            office.redeem(code, pkce)
+        log._lines._write()
+    finally:
+        log.configure("error")
+    said = capfd.readouterr().err
+    assert said.count("/auth/token") >= 3 and "RuntimeError" in said
+    secrets = (code, pkce.verifier, pkce.challenge, SECRET, "another secret", basic(), tokens["id_token"])
+    for secret in (*secrets, tokens["access_token"], tokens["refresh_token"], "s-1"):
+        assert secret not in said
+
+
+def test_a_store_that_is_gone_is_503_and_says_no_more(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(*_: Any, **__: Any) -> None:
+        raise FhirError("unavailable", "The database cannot be used: its name")
+
+    monkeypatch.setattr(office.store, "record", gone)
+    answer = office.refresh("x")
+    refused(answer, "temporarily_unavailable", 503)
+    assert "database" not in answer.text
+    assert office.fhir("/Patient/p1", "x").status_code == 503
