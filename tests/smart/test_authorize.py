@@ -5,8 +5,15 @@ https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1, https://www.rfc-editor.o
 
 from __future__ import annotations
 
-import pytest
+import re
+from urllib.parse import parse_qsl
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fhir_server.smart import authorize
+from fhir_server.smart.authorize import Refused, Unusable
 from tests.smart.site import APP, BACK, Site, answered, asked
 from tests.smart.visitor import SITE, Page
 
@@ -198,6 +205,43 @@ def test_no_page_works_without_protection_on_the_way(sqlite_url: str, tmp_path: 
         assert not page.forms
     finally:
         site.close()
+
+
+_NAMES = st.sampled_from(
+    [*asked(), "nonce", "prompt", "max_age", "launch", "request", "response_mode", "iss", "error"]
+)
+_VALUES = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(
+        [*asked().values(), "", "\r\nx: y", "&code=x", "#", "none", "https://evil.example", "plain", "1"]
+    ),
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(st.lists(st.tuples(_NAMES, _VALUES), max_size=6), st.sets(st.sampled_from(list(asked()))))
+def test_whatever_is_asked_goes_to_a_registered_address_or_nowhere(
+    more: list[tuple[str, str]], without: set[str]
+) -> None:
+    pairs = [(name, value) for name, value in asked().items() if name not in without] + more
+    try:
+        said = authorize.read(pairs, APP, f"{SITE}/fhir")
+    except Unusable:
+        return
+    except Refused as refused:
+        location = authorize.refusal(refused, SITE)
+        address, _, query = location.partition("?" if refused.redirect_uri == BACK else "&")
+        assert address in APP.redirect_uris
+        assert re.fullmatch(r"[!-~]+", location)
+        names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
+        assert names in (
+            ["error", "error_description", "state", "iss"],
+            ["error", "error_description", "iss"],
+        )
+    else:
+        assert not more or dict(pairs).get("state")
+        assert said.redirect_uri in APP.redirect_uris
+        assert (len(said.challenge), bool(said.state), bool(said.scope)) == (43, True, True)
 
 
 class TestOpenIdConnect:

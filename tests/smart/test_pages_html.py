@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fhir_server.smart.pages import en, nb, nn
 from fhir_server.smart.pages import words as words_module
 from fhir_server.smart.pages.html import Html, element, joined, text
+from fhir_server.smart.pages.layout import STYLE
 from fhir_server.smart.pages.words import Words, choose
 
 PAGES = Path(words_module.__file__).parent
@@ -78,6 +79,7 @@ def test_each_text_is_used() -> None:
     built = (
         "type.",
         "code.",
+        "criterion.",
         "gender.",
         "sign-in.not.",
         "refused.client",
@@ -126,3 +128,37 @@ def test_dates_and_times_as_people_write_them() -> None:
     assert [Words("en").minutes(seconds) for seconds in (1, 60, 61)] == ["1 minute", "1 minute", "2 minutes"]
     assert Words("nb").together(["a"]) == "a"
     assert Words("nb").together(["a", "b", "c"]) == "a, b og c"
+
+
+def colours(style: str) -> list[dict[str, str]]:
+    """The light palette and the dark one."""
+    light, dark = style.split("prefers-color-scheme: dark")
+    return [dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", part)) for part in (light, dark)]
+
+
+def contrast(one: str, other: str) -> float:
+    """https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio"""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("palette", colours(STYLE.decode()), ids=["light", "dark"])
+def test_contrast(palette: dict[str, str]) -> None:
+    """https://www.w3.org/TR/WCAG22/#contrast-enhanced, and for what is no text #non-text-contrast"""
+    text = [("ink", "paper"), ("ink", "ground"), ("soft", "paper"), ("soft", "ground"), ("on-fire", "fire")]
+    text += [("fire", "paper"), ("fire", "ground"), ("wrong", "wrong-ground")]
+    assert all(contrast(palette[one], palette[other]) >= 7 for one, other in text)
+    drawn = [
+        ("line", "paper"),
+        ("line", "ground"),
+        ("focus", "paper"),
+        ("focus", "ground"),
+        ("wrong", "paper"),
+    ]
+    assert all(contrast(palette[one], palette[other]) >= 3 for one, other in drawn)

@@ -167,4 +167,8 @@ TEXTS: dict[str, str] = {
     "code.survey": "questionnaires",
     "code.social-history": "social history",
     "code.activity": "activity",
+    "criterion.category": "category",
+    "criterion.code": "code",
+    "criterion.status": "status",
+    "criterion.date": "date",
 }

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from fhir_server import log, metrics
+from fhir_server.audit.limiter import Limiter
 from fhir_server.errors import FhirError
 from fhir_server.exchange import parse_pairs
 from fhir_server.instants import microseconds
@@ -95,6 +96,7 @@ class Site:
     def __init__(self, service: Service, origin: Origin) -> None:
         self._service = service
         self._origin = origin
+        self._failures = Limiter()
 
     def page(self, name: str) -> Callable[[Request], Awaitable[Response]]:
         """The endpoint of one page; HEAD is GET without the content, which the server leaves out."""
@@ -181,6 +183,7 @@ class Site:
             address=address_of(request, self._origin),
             accept=accept,
             part=request.path_params.get("part", ""),
+            failures=self._failures,
         )
 
     async def _fill(self, request: Request, visit: Visit) -> None:

@@ -167,4 +167,8 @@ TEXTS: dict[str, str] = {
     "code.survey": "spørjeskjema",
     "code.social-history": "sosial bakgrunn",
     "code.activity": "aktivitet",
+    "criterion.category": "kategori",
+    "criterion.code": "kode",
+    "criterion.status": "status",
+    "criterion.date": "dato",
 }

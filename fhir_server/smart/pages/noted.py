@@ -12,13 +12,10 @@ from urllib.parse import urlencode
 
 from fhir_server.audit.chain import append
 from fhir_server.audit.event import Event, Item, Who, pack
-from fhir_server.audit.limiter import Limiter
 from fhir_server.audit.query import described
 from fhir_server.smart.pages.visit import Visit
 from fhir_server.smart.sessions import Person
 from fhir_server.store.base import Transaction
-
-_failures = Limiter()
 
 
 def event(
@@ -45,7 +42,7 @@ def put(visit: Visit, tx: Transaction, noted: Event) -> None:
 
 async def not_signed_in(visit: Visit, person: Person | None) -> None:
     """Somebody had the wrong password; `person` whose, where there is one. Of a flood some are written."""
-    more = _failures.admit(visit.address, monotonic())
+    more = visit.failures.admit(visit.address, monotonic())
     if visit.service.journal is not None and more is not None:
         who = _named(visit, person, "varde")
         await visit.service.journal.note(Event(visit.now, "sign-in", "login", "E", 401, who, more=more))

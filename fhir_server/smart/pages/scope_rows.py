@@ -66,7 +66,7 @@ def gives_something(left: Sequence[Scope]) -> bool:
 def _resource_rows(number: int, scope: ResourceScope, words: Words) -> list[Row]:
     kind = words.kind(scope.type)
     group = "own" if scope.level == "patient" else "user"
-    criteria = [f"{name} = {_said(value, words)}" for name, value in scope.criteria]
+    criteria = [f"{words.criterion(name)} = {_said(value, words)}" for name, value in scope.criteria]
     more = words.plain("consent.only", criteria=words.together(criteria)) if criteria else ""
     found = []
     if any(letter in _SEE for letter in scope.may):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from fhir_server.audit.event import Event
+from fhir_server.audit.limiter import Limiter
 from fhir_server.smart import sessions
 from fhir_server.smart.pages.html import Html, element
 from fhir_server.smart.pages.words import Words, choose
@@ -51,7 +52,8 @@ class Visit:
     1970 UTC; `address` is the network address of the browser. `wishes` are the languages that were asked for,
     most wanted first, and `accept` the Accept-Language of the browser.
     `part` is the last part of the path, where that says which of several.
-    `events` are for the log of accesses, before a page is shown.
+    `events` are for the log of accesses, before a page is shown; `failures` says how many of the attempts
+    to sign in are written to it.
     """
 
     service: Service
@@ -70,6 +72,7 @@ class Visit:
     wishes: Sequence[str] = ()
     cookies: dict[str, str | None] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    failures: Limiter = field(default_factory=Limiter)
 
     def asked(self, name: str) -> str:
         """The parameter of the URL, or ""."""

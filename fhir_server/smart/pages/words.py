@@ -39,6 +39,10 @@ class Words:
         key = f"type.{type_}"
         return self._texts[key] if key in self._texts else self.plain("type.other", type=type_)
 
+    def criterion(self, name: str) -> str:
+        """What a search parameter that restricts a scope is to people."""
+        return self._texts.get(f"criterion.{name}", name)
+
     def code(self, code: str) -> str:
         """What a code that restricts a scope is to people; the code itself where we have no words."""
         return self._texts.get(f"code.{code}", code)
