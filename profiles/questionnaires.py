@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from profiles import answers
 from profiles.conformance import fits
 from profiles.context import is_member
 from profiles.problems import Place, Problems, inside
@@ -101,6 +102,7 @@ class _Response:
             self.item(question, item, place, depth)
         for link, question in questions.items():
             self.count(link, question, counts[link], at)
+            self.occurrences(question, given, counts[link], at)
 
     def unknown(self, link: str, at: Place) -> None:
         known = "is asked in another place" if link in self.questions else "is not in the questionnaire"
@@ -112,26 +114,40 @@ class _Response:
         elif not found and question.get("required") is True and self.complete and self.enabled(question):
             self.out.add("required", f"The item {link[:64]} must be answered", at)
 
+    def occurrences(self, question: Item, given: Item, found: int, at: Place) -> None:
+        """How often a group occurs, or how many answers a question has, where that is limited."""
+        if question.get("type") != "group":
+            link = question.get("linkId")
+            found = sum(len(_list(i, "answer")) for _, i in _list(given, "item") if i.get("linkId") == link)
+        name = str(question.get("linkId"))[:64]
+        for least in answers.asked(question, "questionnaire-minOccurs"):
+            needed = self.complete and isinstance(least, int) and found < least
+            if needed and (found or question.get("required") is True) and self.enabled(question):
+                self.out.add("required", f"The item {name} must occur {least} times", at)
+        for most in answers.asked(question, "questionnaire-maxOccurs"):
+            if isinstance(most, int) and found > most:
+                self.out.add("structure", f"The item {name} may occur {most} times", at)
+
     def item(self, question: Item, item: Item, at: Place, depth: int) -> None:
-        answers = _list(item, "answer")
+        given = _list(item, "answer")
         if not self.enabled(question):
-            if answers or _list(item, "item"):
+            if given or _list(item, "item"):
                 self.out.add("structure", "The item has an answer, though it is not enabled", at)
             return
         type_ = question.get("type")
         if type_ == "display":
-            if answers:
+            if given:
                 self.out.add("structure", "An item that only displays a text has no answers", at)
         elif type_ == "group":
-            if answers:
+            if given:
                 self.out.add("structure", "A group has no answers of its own", at)
             self.items(question, item, at, depth + 1)
             return
-        elif not answers and question.get("required") is True and self.complete:
+        elif not given and question.get("required") is True and self.complete:
             self.out.add("required", f"The item {str(question.get('linkId'))[:64]} must be answered", at)
-        if len(answers) > 1 and question.get("repeats") is not True:
+        if len(given) > 1 and question.get("repeats") is not True:
             self.out.add("structure", "The item may have one answer", at)
-        for index, answer in answers:
+        for index, answer in given:
             place = inside(at, "answer", index)
             self.answer(question, answer, place)
             self.items(question, answer, place, depth + 1)
@@ -152,6 +168,7 @@ class _Response:
             self.out.add("too-long", f"The answer may have {longest} characters", at)
         if type_ in ("choice", "open-choice") and not (type_ == "open-choice" and name == "valueString"):
             self.option(question, name, value, at)
+        answers.check(question, value, at, self.out)
 
     def option(self, question: Item, name: str, value: Any, at: Place) -> None:
         options = [option for _, option in _list(question, "answerOption")]
@@ -174,10 +191,10 @@ class _Response:
         return any(met) if question.get("enableBehavior") == "any" else all(met)
 
     def met(self, condition: Item) -> bool:
-        answers = self.answers.get(str(condition.get("question")), [])
+        given = self.answers.get(str(condition.get("question")), [])
         name = next((key for key in condition if key.startswith("answer")), "")
         wanted, operator = condition.get(name), condition.get("operator")
-        values = [value for a in answers for key, value in a.items() if key.startswith("value")]
+        values = [value for a in given for key, value in a.items() if key.startswith("value")]
         if operator == "exists":
             return bool(values) is (wanted is True)
         if operator == "!=":
