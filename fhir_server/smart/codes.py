@@ -12,6 +12,7 @@ import re
 import secrets
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -21,7 +22,7 @@ from fhir_server.instants import microseconds
 from fhir_server.smart import scopes
 from fhir_server.smart.clients import Client
 from fhir_server.smart.context import NOWHERE, Context
-from fhir_server.store.base import Transaction
+from fhir_server.store.base import Store, Transaction
 
 if TYPE_CHECKING:
     from fhir_server.exchange import Service
@@ -154,6 +155,27 @@ def take(tx: Transaction, code: str, family: str, now: int) -> Code | None:
         used = replace(found, family=family)
         tx.keep(KIND, hashed(code), msgspec.json.encode(used), now + REMEMBERED)
     return found
+
+
+async def drop(store: Store, *, subject: str | None = None, client: str | None = None) -> None:
+    """Codes of a person, of a client, or of both together that nobody has used yet are worth nothing now."""
+    after = ""
+    while page := await store.records(KIND, after):
+        read = [(key, msgspec.json.decode(content, type=Code)) for key, content in page]
+        gone = [
+            key
+            for key, code in read
+            if code.family is None
+            and subject in (None, code.approval.subject)
+            and client in (None, code.approval.client)
+        ]
+        await store.transact(partial(_forget, gone))
+        after = page[-1][0]
+
+
+def _forget(keys: list[str], tx: Transaction) -> None:
+    for key in keys:
+        tx.forget(KIND, key)
 
 
 def hashed(secret: str) -> str:

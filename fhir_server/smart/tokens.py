@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fhir_server.smart import scopes
+from fhir_server.smart import codes, scopes
 from fhir_server.smart.clients import Client
 from fhir_server.smart.codes import Approval, hashed
 from fhir_server.smart.terms import Terms
@@ -144,8 +144,12 @@ def end(tx: Transaction, family: str) -> None:
 
 
 async def end_all(service: Service, *, subject: str | None = None, client: str | None = None) -> int:
-    """End all families of a person, of a client, or of both together; how many. It looks at every one."""
+    """End all families of a person, of a client, or of both together; how many. It looks at every one.
+
+    Codes that were not used yet end as well.
+    """
     store, after, ended = service.whole, "", 0
+    await codes.drop(store, subject=subject, client=client)
     while page := await store.records(FAMILY, after):
         gone = [
             family

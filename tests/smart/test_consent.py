@@ -344,6 +344,14 @@ class TestApps:
         assert json.loads(visitor.post("/auth/token", form).answer.content)["error"] == "invalid_grant"
         assert "Give Growth charts access" in site.authorize(visitor, scope=scope).text
 
+    def test_taking_it_back_before_the_code_is_used(self, either_site: Site) -> None:
+        visitor, other = either_site.visitor(), either_site.visitor()
+        page = tick(visitor, either_site.consent(visitor), "1.see")
+        theirs = tick(other, either_site.consent(other, "randi"), "1.see")
+        visitor.send(visitor.get("/auth/apps"), "apps")
+        assert token(visitor, page)["error"] == "invalid_grant"
+        assert token(other, theirs)["patient"] == "p1"
+
     def test_nobody_sees_or_ends_what_others_gave(self, site: Site) -> None:
         visitor, other = site.visitor(), site.visitor()
         answer = token(visitor, tick(visitor, site.consent(visitor), "1.see"))
