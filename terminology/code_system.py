@@ -304,9 +304,9 @@ def supplementing(system: CodeSystem, supplements: Iterable[CodeSystem]) -> Iter
             yield extra
 
 
-def with_more(concept: Concept, more: Concept, source: str | None) -> Concept:
-    """A concept with what a supplement says of it, whose canonical its texts get where they have none."""
-    texts = [replace(text, source=text.source or source) for text in more.designations]
+def with_more(concept: Concept, more: Concept, source: str) -> Concept:
+    """A concept with what a supplement, `source`, says of it."""
+    texts = [replace(text, source=source) for text in more.designations]
     return replace(
         concept,
         designations=(*concept.designations, *texts),

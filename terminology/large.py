@@ -29,7 +29,7 @@ class LargeSystem(CodeSystem):
     """Its concepts are looked up, not listed."""
 
     large = True
-    added: Mapping[str, Concept] = {}  # what its supplements say, by code
+    extras: tuple[CodeSystem, ...] = ()  # its supplements
 
     def page(self, conditions: Sequence[Condition], offset: int, count: int) -> tuple[int, list[str]]:
         """How many concepts fulfil all conditions, and `count` of their codes, from `offset` on."""
@@ -52,57 +52,60 @@ class LargeSystem(CodeSystem):
 
     def supplemented(self, supplements: Iterable[CodeSystem]) -> LargeSystem:
         """With what its supplements add, put in as concepts are looked up."""
-        added = list(supplementing(self, supplements))
+        added = tuple(supplementing(self, supplements))
         if not added:
             return self
-        merged: dict[str, Concept] = {}
-        for extra in added:
-            for code, more in extra.concepts.items():
-                if code in self.concepts:
-                    merged[code] = with_more(merged.get(code, Concept(code)), more, extra.canonical)
         declared = [part for each in (self, *added) for part in each.resource.get("property", [])]
         new = copy.copy(self)
         for name, value in (
             ("resource", self.resource | ({"property": declared} if declared else {})),
-            ("concepts", _Overlay(self.concepts, merged)),
+            ("concepts", _Overlay(self.concepts, added)),
             ("supplements", tuple(extra.canonical for extra in added)),
-            ("added", merged),
+            ("extras", added),
         ):
             object.__setattr__(new, name, value)
         return new
 
     def added_by(self, condition: Condition) -> list[str]:
-        """The codes that fulfil a condition by what the supplements say, or may."""
+        """The codes that fulfil a condition by what the supplements say."""
         if condition.kind == "words":
-            return [code for code, more in self.added.items() if self._says(code, more, condition.values)]
+            return list(self._saying(condition.values))
         if condition.kind != "property":
             return []
         wanted = set(condition.values)
         return [
             code
-            for code, more in self.added.items()
+            for extra in self.extras
+            for code, more in extra.concepts.items()
             if any(p.get("code") == condition.name and str(value_of(p)) in wanted for p in more.properties)
         ]
 
-    def _says(self, code: str, more: Concept, words: tuple[str, ...]) -> bool:
-        texts = [text.value for text in more.designations]
-        if not any(begins([word])(texts) for word in words):
-            return False
-        concept = self.concepts[code]
-        return begins(list(words))(
-            [code, concept.display or "", *(text.value for text in concept.designations)]
-        )
+    def _saying(self, words: tuple[str, ...]) -> Iterator[str]:
+        """The codes that all the words begin words of, some of them in a supplement."""
+        whole, parts = begins(list(words)), [begins([word]) for word in words]
+        for extra in self.extras:
+            for code, more in extra.concepts.items():
+                texts = [text.value for text in more.designations]
+                concept = self.concepts.get(code) if any(part(texts) for part in parts) else None
+                if concept is not None:
+                    said = (text.value for text in concept.designations)
+                    if whole([code, concept.display or "", *said]):
+                        yield code
 
 
 class _Overlay(Mapping[str, Concept]):
     """Concepts with what supplements add to some of them."""
 
-    def __init__(self, concepts: Mapping[str, Concept], added: Mapping[str, Concept]) -> None:
-        self._concepts, self._added = concepts, added
+    def __init__(self, concepts: Mapping[str, Concept], extras: tuple[CodeSystem, ...]) -> None:
+        self._concepts, self._extras = concepts, extras
 
     def __getitem__(self, code: str) -> Concept:
-        concept, more = self._concepts[code], self._added.get(code)
-        return concept if more is None else with_more(concept, more, None)
+        concept = self._concepts[code]
+        for extra in self._extras:
+            more = extra.concepts.get(code)
+            if more is not None:
+                concept = with_more(concept, more, extra.canonical)
+        return concept
 
     def __contains__(self, code: object) -> bool:
         return code in self._concepts

@@ -185,7 +185,7 @@ class ImportedSystem(LargeSystem):
         if not conditions:
             found = self._codes("SELECT id FROM concept ORDER BY id LIMIT ? OFFSET ?", count, offset)
             return int(self.resource["count"]), list(found)
-        known = None if self.added else self._totals.get(tuple(conditions))
+        known = None if self.extras else self._totals.get(tuple(conditions))
         total, shown = 0, []
         for (id,) in self._file.each(*self._where(conditions)):
             if offset <= total < offset + count:
@@ -198,7 +198,7 @@ class ImportedSystem(LargeSystem):
         return known, list(self._codes("SELECT value AS id FROM json_each(?)", json.dumps(shown)))
 
     def _remember(self, conditions: tuple[Condition, ...], total: int) -> int:
-        if not self.added:
+        if not self.extras:
             self._totals[conditions] = total
             while len(self._totals) > _MOST_TOTALS:
                 self._totals.popitem(last=False)
