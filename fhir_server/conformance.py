@@ -23,8 +23,9 @@ from fhir_server.store.base import Excerpt, Store, Version
 from profiles.conformance import Profiles, conform, constrains
 from profiles.context import Context
 from profiles.definitions import built_in, load
-from profiles.findings import Findings
-from profiles.problems import Problem, TooMany
+from profiles.differential import MOST_ELEMENTS
+from profiles.findings import Refusals, too_long
+from profiles.problems import Problem, TooLong, TooMany
 from profiles.tree import ProfileError, UnknownBaseError
 from terminology.canonical import is_unit
 from terminology.code_system import CodeSystem
@@ -239,14 +240,28 @@ def _urls(service: Service, change: Change) -> tuple[str, ...]:
 
 
 def _judge(known: Knowledge, resource: Any, urls: Sequence[str], seen: Store) -> list[Problem]:
-    out = Findings(known.context(resource, seen=seen))
+    out = Refusals(known.context(resource, seen=seen))
     out.resource = out.root = resource
+    at = (0, None, resource["resourceType"])
     try:
         for url in urls:
-            conform(resource, (url,), (0, None, resource["resourceType"]), out)
+            conform(resource, (url,), at, out)
+    except TooLong:
+        out.found.append(too_long(at))
     except TooMany:
-        pass
-    return [problem for problem in out.found if problem.severity == "error"]
+        pass  # many errors are enough
+    return out.found
+
+
+def check_size(definition: Mapping[str, Any]) -> list[Issue]:
+    """Whether a StructureDefinition has more elements than are looked at one by one, whatever else it is."""
+    for part in ("differential", "snapshot"):
+        listed = definition.get(part)
+        elements = listed.get("element") if isinstance(listed, dict) else None
+        if isinstance(elements, list) and len(elements) > MOST_ELEMENTS:
+            said = f"A StructureDefinition may have {MOST_ELEMENTS} elements"
+            return [Issue("error", "too-costly", said, f"StructureDefinition.{part}")]
+    return []
 
 
 def check_definition(definition: dict[str, Any]) -> list[Issue]:

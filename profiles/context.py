@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from profiles.findings import Findings
-from profiles.problems import Place, Problems, TooMany
+from profiles.findings import Refusals
+from profiles.problems import Place, Problems, TooLong, TooMany
 from rules.fhirpath import Environment
 from terminology.code_system import CodeSystem
 
@@ -19,7 +19,7 @@ from terminology.code_system import CodeSystem
 Member = Callable[[str, str | None, str], bool | None]
 # system, code -> whether the code is one of the system's; None: the system is not known (whole) here
 Known = Callable[[str, str], bool | None]
-MOST_STEPS = 200_000
+MOST_STEPS = 500_000
 _RESTFUL = re.compile(
     r"(?P<base>https?://.+/)[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]+)?"
 )
@@ -72,10 +72,10 @@ class Context:
         return None if check is None else self.passes(value, url, check, (0, None, "Resource"))
 
     def spend(self) -> None:
-        """Each look at another profile counts: no set of profiles may keep the server busy for long."""
+        """Each look at another profile and at a slice counts: none may keep the server busy for long."""
         self.steps += 1
         if self.steps > MOST_STEPS:
-            raise TooMany
+            raise TooLong
 
     def passes(self, value: Any, key: str, check: Callable[[Any, Place, Problems], None], at: Place) -> bool:
         """Whether a value passes a check, found out once."""
@@ -85,10 +85,14 @@ class Context:
             if memo in self.active:
                 return True  # it is being judged further up, which is where it will fail if it does
             self.spend()
-            quiet = Findings(self)
+            quiet = Refusals(self)
             self.active.add(memo)
             try:
                 check(value, at, quiet)
+            except TooLong:
+                raise
+            except TooMany:
+                pass  # it fails many times over
             finally:
                 self.active.discard(memo)
             known = self.memo[memo] = not quiet.failed

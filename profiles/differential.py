@@ -65,6 +65,9 @@ def _read(
     merge.elements(elements)
     if merge.problems:
         raise ProfileError(merge.problems)
+    if sum(1 for _ in root.walk()) > MOST_ELEMENTS:
+        said = f"A profile and those it derives from may have {MOST_ELEMENTS} elements together"
+        raise ProfileError([(said, "")])
     lineage = (str(url), *(parent.lineage if parent else ()))
     return Profile(str(url), definition.get("version"), type_, lineage, root, definition)
 

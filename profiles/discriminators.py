@@ -21,6 +21,8 @@ _STEP = re.compile(
     r"""\$this|(?P<call>extension|ofType|resolve)\(\s*['"]?(?P<of>[^'")]*)['"]?\s*\)"""
     r"|(?P<name>[A-Za-z][A-Za-z0-9]*(\[x\])?)"
 )
+_MOST_STEPS = 60
+_MOST_DISCRIMINATORS = 30
 _KINDS = frozenset({"value", "pattern", "exists", "type", "profile", "position"})
 
 
@@ -51,6 +53,8 @@ def steps(path: str) -> tuple[Step, ...]:
             if path[at] != ".":
                 raise ValueError(f"'{path[:80]}' is not a path that a discriminator may have")
             at += 1
+    if len(found) > _MOST_STEPS:
+        raise ValueError(f"The path of a discriminator may have {_MOST_STEPS} steps")
     return tuple(found)
 
 
@@ -65,7 +69,10 @@ class Discriminators:
         """The tests of one slice of `node`; ProfileError where nothing can tell it."""
         slicing = node.facts.get("slicing") or self.usual(node)
         found: list[Test] = []
-        for discriminator in slicing.get("discriminator", ()):
+        discriminators = slicing.get("discriminator", ())
+        if len(discriminators) > _MOST_DISCRIMINATORS:
+            raise ProfileError([(f"A slicing may have {_MOST_DISCRIMINATORS} discriminators", node.id)])
+        for discriminator in discriminators:
             kind = discriminator.get("type")
             if kind not in _KINDS:
                 raise ProfileError([(f"There is no discriminator of type {str(kind)[:40]}", node.id)])
@@ -98,7 +105,9 @@ class Discriminators:
                 ]
                 if urls:
                     return Test("equal", way, urls[0].partition("|")[0])
-            nodes = [after for node in nodes for after in self.after(node, step)]
+            # each once: a profile that asks for itself inside itself gives the same ones again and again
+            further = (after for node in nodes for after in self.after(node, step))
+            nodes = list({id(node): node for node in further}.values())
         return self.wanted(kind, way, nodes) or _of_whole(kind, way, slice_)
 
     def after(self, node: Node, step: Step) -> Iterator[Node]:
@@ -204,6 +213,8 @@ Reached = tuple[Any, str | None, Place]
 
 def reach(value: Any, type_: str | None, way: tuple[Step, ...], at: Place, out: Problems) -> list[Reached]:
     """The values at the end of a discriminator's path."""
+    if out.context is not None:
+        out.context.spend()
     found: list[Reached] = [(value, type_, at)]
     for step in way:
         found = [after for item in found for after in _after(item, step, out.context)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from profiles.problems import Place, Problems, inside
+from profiles.problems import Place, Problem, Problems, inside, path
 
 
 class Findings(Problems):
@@ -60,6 +60,24 @@ class Findings(Problems):
     def slice_many(self, name: str, slice_: str, most: int, found: int, at: Place) -> None:
         times = "not" if most == 0 else "at most once" if most == 1 else f"at most {most} times"
         self.add("structure", f"{name}: the slice {slice_} may occur {times}, found {found}", at)
+
+
+class Refusals(Findings):
+    """Collects errors only: what decides whether a resource is as a profile says."""
+
+    __slots__ = ()
+
+    def add(
+        self, code: str, diagnostics: str, at: Place, severity: str = "error", rule: str | None = None
+    ) -> None:
+        if severity == "error":
+            super().add(code, diagnostics, at, severity, rule)
+
+
+def too_long(at: Place) -> Problem:
+    """What is said where a check was given up."""
+    said = "This takes too long to judge: only a part of it was looked at"
+    return Problem("error", "too-costly", said, path(at))
 
 
 def _list(names: Collection[str]) -> str:

@@ -48,6 +48,10 @@ class TooMany(Exception):
     """MOST problems have been found; looking for more helps nobody."""
 
 
+class TooLong(TooMany):
+    """What there is to check does not end: what was found is not all."""
+
+
 def path(at: Place) -> str:
     """`Patient.name[0].family` for a place."""
     names = []

@@ -26,8 +26,8 @@ from profiles import (
 )
 from profiles.conformance import Check, bound_by, conform
 from profiles.context import Context
-from profiles.findings import Findings
-from profiles.problems import Place, Problem, Problems, TooMany, inside
+from profiles.findings import Findings, too_long
+from profiles.problems import Place, Problem, Problems, TooLong, TooMany, inside
 from profiles.structure import THOROUGH, place_of
 from profiles.vital_signs import vital_signs
 
@@ -37,7 +37,8 @@ __all__ = ["validate_thoroughly"]
 def validate_thoroughly(context: Context, also: Iterable[str] = ()) -> list[Problem]:
     """Everything there is to say of context.document, which is also held to the profiles in `also`.
 
-    Never raises, whatever the document is. At most 100 findings, and a note if there are more.
+    Never raises, whatever the document is. At most 100 findings, and a note if there are more; an error where
+    looking for them had to be given up.
     """
     out, document = Findings(context), context.document
     root = place_of(document)
@@ -46,6 +47,8 @@ def validate_thoroughly(context: Context, also: Iterable[str] = ()) -> list[Prob
         if type(document) is dict:
             for url in also:
                 conform(document, (url,), root, out)
+    except TooLong:
+        return [*dict.fromkeys(out.found), too_long(root)]
     except TooMany:
         more = Problem("information", "informational", "There is more to check or to say than this", root[2])
         return [*dict.fromkeys(out.found), more]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fhir_server.alerts import check_plan
-from fhir_server.conformance import check_definition
+from fhir_server.conformance import check_definition, check_size
 from fhir_server.errors import FhirError, Issue
 from fhir_server.exchange import Request, Service
 from fhir_server.search.parse import parse_criteria
@@ -57,7 +57,8 @@ def read_resource(request: Request) -> dict[str, Any]:
         raise FhirError(
             "malformed", f"The resource {said}, the URL is for {request.type}", expression=request.type
         )
-    problems = [Issue(p.severity, p.code, p.diagnostics, p.expression, p.rule) for p in validate(resource)]
+    problems = check_size(resource) if type_ == "StructureDefinition" else []
+    problems = problems or _problems(resource)
     if type_ in _WITH_THRESHOLDS and not problems:
         problems = check_plan(resource)
     if type_ == "StructureDefinition" and not problems:
@@ -65,6 +66,10 @@ def read_resource(request: Request) -> dict[str, Any]:
     if any(problem.severity in ("error", "fatal") for problem in problems):
         raise FhirError("unprocessable", issues=problems)
     return resource
+
+
+def _problems(resource: dict[str, Any]) -> list[Issue]:
+    return [Issue(p.severity, p.code, p.diagnostics, p.expression, p.rule) for p in validate(resource)]
 
 
 def read_criteria(service: Service, request: Request, text: str) -> Query:

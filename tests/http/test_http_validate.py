@@ -10,6 +10,7 @@ import pytest
 from fhir_server.app import create_app, open_store
 from fhir_server.interactions import incoming
 from fhir_server.settings import Settings
+from profiles import context
 from profiles.structure import validate
 from tests.http.conftest import Fhir
 
@@ -247,6 +248,38 @@ def test_a_setting_says_which_profiles_a_type_must_follow(store_url, clock):
         assert client.post("/Basic", {"resourceType": "Basic", "code": {"text": "a"}}).status_code == 201
     finally:
         client.close()
+
+
+def test_a_profile_of_ten_thousand_elements_is_refused_with_the_reason(fhir):
+    slices = [
+        {"id": f"Patient.telecom:s{n}", "path": "Patient.telecom", "sliceName": f"s{n}"}
+        for n in range(10_000)
+    ]
+    whole = [{"id": "Patient", "path": "Patient"}, *slices]
+    answer = fhir.put("/StructureDefinition/named", NAMED | {"differential": {"element": whole}})
+    assert answer.status_code == 422
+    (issue,) = answer.json()["issue"]
+    assert issue["diagnostics"] == "A StructureDefinition may have 5000 elements"
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_what_takes_too_long_to_hold_to_its_profile_is_refused(fhir, monkeypatch):
+    """Not stored half judged."""
+    monkeypatch.setattr(context, "MOST_STEPS", 20)
+    profile = json.loads(json.dumps(NAMED))
+    by_use = {"slicing": {"discriminator": [{"type": "value", "path": "use"}], "rules": "open"}}
+    profile["differential"]["element"] = [
+        {"id": "Patient.telecom", "path": "Patient.telecom", **by_use},
+        {"id": "Patient.telecom:home", "path": "Patient.telecom", "sliceName": "home"},
+        {"id": "Patient.telecom:home.use", "path": "Patient.telecom.use", "fixedCode": "home"},
+    ]
+    assert fhir.put("/StructureDefinition/named", profile).status_code == 201
+    telecom = [{"system": "phone", "value": "1"}]
+    claimed = {**PATIENT, "meta": {"profile": [URL]}}
+    assert fhir.post("/Patient", {**claimed, "telecom": telecom * 10}).status_code == 201
+    answer = fhir.post("/Patient", {**claimed, "telecom": telecom * 30})
+    assert answer.status_code == 422
+    assert [issue["code"] for issue in answer.json()["issue"]] == ["too-costly"]
 
 
 MANY = [{"resourceType": "Basic", "id": f"b{n}", "code": {"text": "x"}} for n in range(600)]
