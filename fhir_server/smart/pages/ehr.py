@@ -3,7 +3,7 @@
 https://hl7.org/fhir/smart-app-launch/app-launch.html#launch-app-ehr-launch
 
 SMART leaves open how an EHR and its authorization server agree on a launch. Here: a POST of JSON with the
-access token of a backend service that is registered as an EHR (`varde client register --launches`).
+access token of a backend service that is registered as an EHR (`varde client register --ehr`).
 """
 
 from __future__ import annotations
