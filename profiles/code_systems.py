@@ -27,7 +27,7 @@ def check(system: Part, at: Place, out: Problems) -> None:
     """The thorough check of a CodeSystem calls this."""
     _check_count(system, at, out)
     _check_supplement(system, at, out)
-    types = {p.get("code"): _VALUES.get(str(p.get("type"))) for p, _ in items(system, "property", at)}
+    types = {str(p.get("code")): _VALUES.get(str(p.get("type"))) for p, _ in items(system, "property", at)}
     for concept, place in _concepts(system, at):
         _check_properties(concept, types, place, out)
 
@@ -71,9 +71,9 @@ def _check_supplement(system: Part, at: Place, out: Problems) -> None:
             out.add("business-rule", said, place)
 
 
-def _check_properties(concept: Part, types: dict[object, str | None], at: Place, out: Problems) -> None:
+def _check_properties(concept: Part, types: dict[str, str | None], at: Place, out: Problems) -> None:
     for part, place in items(concept, "property", at):
-        expected = types.get(part.get("code"))
+        expected = types.get(str(part.get("code")))
         given = next((name for name in part if name.startswith("value")), None)
         if expected and given and given != expected:
             out.add("invalid", f"The property is declared otherwise: {expected} is expected", place)

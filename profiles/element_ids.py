@@ -35,7 +35,7 @@ def _children(value: Part, at: Place) -> Iterator[tuple[dict[str, Any], Place]]:
     """The elements just below one, in their order."""
     apart = _APART.get(str(value.get("resourceType")), ())
     for name, child in value.items():
-        if name in apart:
+        if type(name) is not str or name in apart:
             continue
         label = name.removeprefix("_")
         if type(child) is dict and "resourceType" not in child:

@@ -58,7 +58,7 @@ class _Response:
 
     def __init__(self, response: Item, questionnaire: Item, out: Problems) -> None:
         self.out = out
-        self.complete = response.get("status") in _COMPLETE
+        self.complete = str(response.get("status")) in _COMPLETE
         self.answers: dict[str, list[Item]] = {}
         self._collect(response, 0)
         self.questions: dict[str, Item] = {}

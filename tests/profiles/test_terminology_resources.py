@@ -237,6 +237,8 @@ def test_a_display_that_is_not_the_concepts_deserves_a_remark_in_a_map():
         {"resourceType": "ValueSet", "compose": {"include": [None, "x", {"filter": [1], "concept": 2}]}},
         {"resourceType": "ValueSet", "compose": [], "extension": [{"url": 1}]},
         {"resourceType": "CodeSystem", "concept": [{"concept": "x", "property": [[]]}], "count": "1"},
+        {"resourceType": "CodeSystem", "property": [{"code": {}}], "concept": [{"property": [{"code": []}]}]},
+        {"resourceType": "QuestionnaireResponse", "status": [{}], "questionnaire": "http://example.org/none"},
         {"resourceType": "ConceptMap", "group": [{"source": 1, "element": [{"code": [], "target": {}}]}]},
     ],
 )
