@@ -133,6 +133,8 @@ class Fhir:
         except Gone:
             return
         except FhirError as error:
+            if error.category == "forbidden":
+                call.more.append(("www-authenticate", bearer.INSUFFICIENT))
             response, content = await _refused(call, error)
         except Exception as error:
             log.bug(error, interaction=call.interaction, request_id=call.request_id)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from fhir_server.exchange import Service
 
 REALM = "varde"
+# With a 403: the token is good, and what it stands for does not reach so far (RFC 6750, section 3.1).
+INSUFFICIENT = f'Bearer realm="{REALM}", error="insufficient_scope"'
 # For so long (microseconds) a process takes a token's grant for granted: another one may have revoked it.
 TRUSTED = 1_000_000
 _REMEMBERED = 10_000

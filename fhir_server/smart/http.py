@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fhir_server import log
+from fhir_server import log, metrics
 from fhir_server.audit.tokens import refused
 from fhir_server.errors import FhirError
 from fhir_server.exchange import Service
@@ -147,7 +147,9 @@ class _Form:
             return
         response = _response(answer)
         await response(scope, receive, send)
-        log.request(request.method, self._path, answer.status, perf_counter() - started, "")
+        seconds = perf_counter() - started
+        metrics.observe(self._path.removeprefix("/"), answer.status, seconds)
+        log.request(request.method, self._path, answer.status, seconds, "")
 
     async def _answer(self, request: Request) -> Answer:
         try:

@@ -161,6 +161,7 @@ def test_a_type_that_is_not_granted_is_403(office: Office) -> None:
     for method, path in (("GET", "/Observation"), ("GET", "/Observation/1"), ("DELETE", "/Patient/p1")):
         answer = office.fhir(path, token, method)
         assert (answer.status_code, answer.json()["issue"][0]["code"]) == (403, "forbidden")
+        assert answer.headers["www-authenticate"] == 'Bearer realm="varde", error="insufficient_scope"'
 
 
 def test_the_grant_is_what_the_token_stands_for(office: Office) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from fhir_server.smart.clients import Client
 from fhir_server.smart.discovery import CAPABILITIES
+from profiles.structure import validate
 from tests.smart.office import BACK, BASE, HOST, Office
 
 PAGE = "https://app.example.org"  # where the redirect URI of the registered app is
@@ -78,7 +79,9 @@ def test_another_name_for_the_base_has_the_issuer_at_its_root(
 
 
 def test_the_capability_statement_says_where_to_sign_in(office: Office) -> None:
-    security = office.fhir("/metadata").json()["rest"][0]["security"]
+    statement = office.fhir("/metadata").json()
+    assert validate(statement) == []
+    security = statement["rest"][0]["security"]
     assert security["cors"] is True
     assert security["service"][0]["coding"][0]["code"] == "SMART-on-FHIR"
     (uris,) = security["extension"]
