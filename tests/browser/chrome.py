@@ -14,11 +14,13 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
+from urllib3.exceptions import HTTPError
 
-SECONDS = 60  # to wait for a page at most: a machine may be busy
+SECONDS = 120  # to wait for a page at most: a machine may be busy
 _OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-proxy-server",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
+    "--no-proxy-server", "--renderer-process-limit=1",
     "--window-size=1000,1400",
 )  # fmt: skip
 
@@ -35,8 +37,8 @@ def chromium(profile: Path) -> Iterator[Chrome]:
         options.add_argument(option)
     try:
         opened = Chrome(options, Service(executable_path=driver, log_output=str(profile) + ".log"))
-    except WebDriverException as problem:
-        pytest.skip(f"Chromium does not start here: {str(problem.msg).splitlines()[0]}")
+    except (WebDriverException, HTTPError) as problem:
+        pytest.skip(f"Chromium does not start here: {str(problem).splitlines()[0]}")
     try:
         opened.set_page_load_timeout(SECONDS)
         yield opened
