@@ -13,16 +13,16 @@ import typer
 from rich.console import Console
 
 from fhir_server.audit.command import app as audit
-from fhir_server.client_command import clients, keys
-from fhir_server.cql_command import cql_command
+from fhir_server.commands.client import clients, keys
+from fhir_server.commands.cql import cql_command
+from fhir_server.commands.package import app as packages
+from fhir_server.commands.profile import app as profiles
+from fhir_server.commands.user import app as users
 from fhir_server.demo.command import demo
 from fhir_server.errors import FhirError
 from fhir_server.imported.command import app as terminology
-from fhir_server.package_command import app as packages
-from fhir_server.profile_command import app as profiles
 from fhir_server.settings import VERSION, LogLevel, Settings
 from fhir_server.smart.terms import Places
-from fhir_server.user_command import app as users
 
 app = typer.Typer(
     help="Varde: a FHIR R4 server that judges each reading against the patient's plan, in the same commit.",
