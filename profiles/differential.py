@@ -224,7 +224,7 @@ class _Merge:
                 said = getattr(self, name)(node, value)
             elif name.startswith(("fixed", "pattern")):
                 said = self.value(node, name, value)
-            elif name.startswith(("minValue", "maxValue")):
+            elif name == "short" or name.startswith(("minValue", "maxValue")):
                 node.facts[name] = value
                 continue
             else:

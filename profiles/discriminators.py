@@ -184,7 +184,11 @@ class Discriminators:
             binding = node.facts.get("binding", {})
             if binding.get("strength") == "required" and binding.get("valueSet"):
                 return Test("member", way, binding["valueSet"].partition("|")[0])
-            if any(child.facts.keys() - {"slicing"} or child.children for child in node.children.values()):
+            asked = [
+                child.facts.keys() - {"slicing", "short"} or child.children
+                for child in node.children.values()
+            ]
+            if any(asked):
                 return Test("passes", way, node)
         return None
 

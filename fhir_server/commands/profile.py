@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 app = typer.Typer(help="The profiles that come with Varde: its own and those of R4.", no_args_is_help=True)
@@ -44,7 +45,7 @@ def show(
     for element in snapshot(profile, profiles.definitions):
         if everything or element["id"] in said:
             card = f"{element['min']}..{element['max']}"
-            table.add_row(element["id"], card, _types(element), _asked(element))
+            table.add_row(escape(element["id"]), card, _types(element), _asked(element))
     Console().print(table)
 
 
@@ -55,7 +56,8 @@ def _types(element: dict[str, Any]) -> str:
 
 
 def _asked(element: dict[str, Any]) -> str:
-    asked = [
+    asked = [f"[dim]{escape(element['short'])}[/]"] if "short" in element else []
+    asked += [
         f"{k} {v}" for k, v in element.items() if k.startswith(("fixed", "pattern", "minV", "maxV", "maxL"))
     ]
     if binding := element.get("binding"):
@@ -63,6 +65,7 @@ def _asked(element: dict[str, Any]) -> str:
     if slicing := element.get("slicing"):
         by = ", ".join(f"{d['type']} {d['path']}" for d in slicing.get("discriminator", ()))
         asked.append(f"sliced by {by} ({slicing.get('rules', 'open')})")
-    asked += [f"{item['key']}: {item['expression']}" for item in element.get("constraint", ())]
+    rules = element.get("constraint", ())
+    asked += [escape(f"{item['key']}: {item.get('human') or item['expression']}") for item in rules]
     asked += [url for type_ in element.get("type", ()) for url in type_.get("profile", ())]
     return "\n".join(asked)

@@ -171,6 +171,21 @@ FACETS = {
         patient(managingOrganization={"reference": "Organization/o"}),
         ("structure", "Patient.managingOrganization"),
     ),
+    "versioning: no version may be named": (
+        {"Patient.managingOrganization": {"type": [{"code": "Reference", "versioning": "independent"}]}},
+        patient(managingOrganization={"reference": "Organization/o"}),
+        patient(managingOrganization={"reference": "Organization/o/_history/1"}),
+        ("structure", "Patient.managingOrganization"),
+    ),
+    "aggregation: referenced only": (
+        {"Patient.managingOrganization": {"type": [{"code": "Reference", "aggregation": ["referenced"]}]}},
+        patient(managingOrganization={"reference": "Organization/o"}),
+        patient(
+            contained=[{"resourceType": "Organization", "id": "o", "name": "o", "text": NARRATIVE}],
+            managingOrganization={"reference": "#o"},
+        ),
+        ("structure", "Patient.managingOrganization"),
+    ),
     "an extension of a primitive": (
         {"Patient.birthDate.extension": {"min": 1}},
         patient(
@@ -508,6 +523,23 @@ def test_a_target_that_can_be_looked_at_is_held_to_its_profile():
     assert errors(resource, profile, named) == [("structure", "Patient.managingOrganization")]
     organization["name"] = "Legekontoret"
     assert errors(resource, profile, named) == []
+
+
+def test_aggregation_may_ask_for_what_is_in_the_same_bundle():
+    bundled = {"type": [{"code": "Reference", "aggregation": ["bundled"]}]}
+    profile = definition({"Patient.managingOrganization": bundled})
+    place = {"resourceType": "Organization", "id": "o", "name": "o", "text": NARRATIVE}
+
+    def found(reference):
+        resource = patient(managingOrganization={"reference": reference}, meta={"profile": [profile["url"]]})
+        entries = [("Patient/a", resource), ("Organization/o", place)]
+        entry = [{"fullUrl": f"https://a.example/{url}", "resource": r} for url, r in entries]
+        bundle = {"resourceType": "Bundle", "type": "collection", "entry": entry}
+        return errors(bundle, definition({}, "Bundle", "b"), profile)
+
+    assert found("Organization/o") == []
+    assert found("https://a.example/Organization/o") == []
+    assert found("Organization/other") == [("structure", "Bundle.entry[0].resource.managingOrganization")]
 
 
 def test_a_profile_adds_to_its_base_and_its_slices():

@@ -82,3 +82,10 @@ def test_a_profile_is_shown():
     assert "dho-zone" in CliRunner().invoke(app, ["profile", "list"]).output
     missing = CliRunner().invoke(app, ["profile", "show", "nobodys"])
     assert missing.exit_code == 1
+
+
+def test_what_our_own_profiles_ask_is_shown_in_words():
+    shown = CliRunner().invoke(app, ["profile", "show", "dho-goal"], env={"COLUMNS": "200"}).output
+    assert "Goal.target.detail[x]" in shown
+    assert "What is normal" in shown
+    assert "dho-goal-4: The low bound is not above the high one" in shown
