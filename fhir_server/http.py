@@ -101,6 +101,7 @@ class _Call:
     pretty: bool = False
     more: list[tuple[str, str]] = field(default_factory=list)
     trail: Trail | None = None
+    started: float = field(default_factory=perf_counter)
 
 
 class Fhir:
@@ -118,15 +119,22 @@ class Fhir:
         self._grants = grants
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = perf_counter()
         headers = _read_headers(scope)
         asked = headers.get("x-request-id", "")
         call = _Call(scope["method"], headers, asked if _REQUEST_ID.fullmatch(asked) else _request_id())
         base = self._base(scope, headers)
-        if self._service.journal is not None:
-            call.trail = Trail(
-                self._service.journal, call.request_id, who(None, self._client(scope, headers))
-            )
+        journal = self._service.journal
+        if journal is None:
+            await self._respond(call, base, scope, receive, send)
+        else:
+            call.trail = Trail(journal, call.request_id, who(None, self._client(scope, headers)))
+            journal.open += 1
+            try:
+                await self._respond(call, base, scope, receive, send)
+            finally:
+                journal.open -= 1
+
+    async def _respond(self, call: _Call, base: str, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             response = await self._answer(call, base, scope, receive)
             content = await _content(call, response)
@@ -146,7 +154,7 @@ class Fhir:
             except FhirError as error:  # what cannot be logged is not shown
                 response, content = await _refused(call, error)
         await _send(send, call, base, response, content)
-        seconds = perf_counter() - started
+        seconds = perf_counter() - call.started
         metrics.observe(call.interaction, response.status, seconds)
         log.request(call.method, call.template, response.status, seconds, call.request_id)
 

@@ -53,9 +53,11 @@ def patients_named(*texts: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=32)
 def _pairs(text: str) -> Iterable[tuple[str, str]]:
+    """Looked at twice, by `described` and by `patients_named`."""
     try:
-        return parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=1000)
+        return tuple(parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=1000))
     except ValueError:
         return ()
 

@@ -239,3 +239,26 @@ def test_the_log_is_what_it_says_whoever_asks(fhir: Any) -> None:
     (event,) = fhir.new(lambda: fhir.get("/Patient/x", x_request_id="abc-1"))
     assert event.request == "abc-1"
     assert json.loads(fhir.records()[-1][1][32:])[0][0] == 1
+
+
+def test_what_comes_together_shares_a_commit(sqlite_fhir: Any) -> None:
+    """However many there are, each waits for the others under way and no longer."""
+    fhir = sqlite_fhir
+    fhir.put("/Patient/kari", KARI)
+    before = len(fhir.records())
+    fhir.together(*[("GET", "/Patient/kari", None)] * 40)
+    assert len(fhir.records()) - before < 10
+
+
+def test_a_store_that_fails_for_a_while_fails_no_later_read(sqlite_fhir: Any, monkeypatch: Any) -> None:
+    fhir = sqlite_fhir
+    fhir.put("/Patient/kari", KARI)
+
+    async def broken(work: Any) -> Any:
+        raise RuntimeError("nobody foresaw this")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fhir.store, "transact", broken)
+        assert [a.status_code for a in fhir.together(*[("GET", "/Patient/kari", None)] * 3)] == [503] * 3
+    assert fhir.get("/Patient/kari").status_code == 200
+    assert [event.what for event in fhir.log()] == ["update", "read"]
