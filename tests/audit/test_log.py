@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
-from fhir_server.audit.event import Item
+from fhir_server.audit.event import Event, Item
 
 KARI = {"resourceType": "Patient", "id": "kari", "name": [{"family": "Nordmann"}]}
 OLA = {"resourceType": "Patient", "id": "ola"}
@@ -241,13 +242,38 @@ def test_the_log_is_what_it_says_whoever_asks(fhir: Any) -> None:
     assert json.loads(fhir.records()[-1][1][32:])[0][0] == 1
 
 
-def test_what_comes_together_shares_a_commit(sqlite_fhir: Any) -> None:
-    """However many there are, each waits for the others under way and no longer."""
-    fhir = sqlite_fhir
-    fhir.put("/Patient/kari", KARI)
-    before = len(fhir.records())
-    fhir.together(*[("GET", "/Patient/kari", None)] * 40)
-    assert len(fhir.records()) - before < 10
+@pytest.mark.parametrize(
+    ("under_way", "patience", "commits"), [(3, 60.0, [3]), (1, 60.0, [1, 2]), (9, 0.0, [3])]
+)
+def test_what_comes_together_shares_a_commit(
+    monkeypatch: Any, under_way: int, patience: float, commits: list[int]
+) -> None:
+    """An entry waits for the requests under way: until all of them wait, or (9 that never come) a moment."""
+    from fhir_server.audit import journal
+
+    class Counting:
+        sizes: list[int] = []
+
+        async def transact(self, work: Any) -> None:
+            self.sizes.append(len(work.keywords["contents"]))
+            await asyncio.sleep(0)
+
+    async def run(store: Any) -> None:
+        noted = journal.Journal(store, lambda: None, None)  # type: ignore[arg-type, return-value]
+        noted.open = under_way
+        event = Event(1, "rest", "read", "R", 200)
+        first = asyncio.create_task(noted.note(event))
+        if under_way == 1:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        await asyncio.gather(first, noted.note(event), noted.note(event))
+
+    monkeypatch.setattr(journal, "_EACH", patience)
+    monkeypatch.setattr(journal, "_LONGEST", patience)
+    store = Counting()
+    store.sizes = []
+    asyncio.run(run(store))
+    assert store.sizes == commits
 
 
 def test_a_store_that_fails_for_a_while_fails_no_later_read(sqlite_fhir: Any, monkeypatch: Any) -> None:
