@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 from terminology.findings import refuse
 from terminology.languages import Languages, closeness, speaks
@@ -92,8 +92,6 @@ class CodeSystem:
     concepts: Mapping[str, Concept]
     roots: tuple[str, ...]
     supplements: tuple[str, ...] = ()
-
-    large: ClassVar[bool] = False  # whether its concepts are looked up rather than held, and never listed
 
     @property
     def url(self) -> str:

@@ -28,7 +28,6 @@ class Condition:
 class LargeSystem(CodeSystem):
     """Its concepts are looked up, not listed."""
 
-    large = True
     extras: tuple[CodeSystem, ...] = ()  # its supplements
 
     def page(self, conditions: Sequence[Condition], offset: int, count: int) -> tuple[int, list[str]]:
