@@ -4,7 +4,8 @@ It has the whole contract of a store (store/base.py), with the condition of the 
 what withheld.py says) added to every search and to every resource that a chain or a _has leads over, so that
 no interaction can forget it. What is visible:
 
-- to a search, the versions for which the condition holds, by the rows of those versions;
+- to a search, the versions for which the condition holds, by the rows of those versions; on a further page,
+  which is of an earlier snapshot, as long as it holds for what is current now;
 - of a resource, by id or in a history, those versions for which it holds, as long as it holds for the current
   one (of a deleted resource, the last before the deletion): a label that is put on later hides the past.
   Care teams, consents and the like count as they are now, whatever version is asked for.
@@ -94,6 +95,7 @@ class Confined:
         self.grant = grant
         self._now = now
         self._known = known
+        self._fresh: set[int] = set()  # snapshots of this request
 
     async def open(self) -> None:
         await self.whole.open()
@@ -129,7 +131,11 @@ class Confined:
         return found if found and await self._held(await self.rules(), found, "r") else None
 
     async def search(self, query: Query) -> Found:
-        return await self.whole.search((await self.rules()).confined(query))
+        rules = await self.rules()
+        found = await self.whole.search(rules.confined(query))
+        if query.snapshot is None:
+            self._fresh.add(found.snapshot)
+        return found if found.snapshot in self._fresh else await self._still(rules, found)
 
     async def count(self, query: Query, at_most: int | None = None) -> int:
         return await self.whole.count((await self.rules()).confined(query), at_most)
@@ -167,6 +173,16 @@ class Confined:
             found = bool((await self.whole.search(DENYING)).versions)
             self._known[DENIALS] = (moment, found)
         return bool(found)
+
+    async def _still(self, rules: Rules, found: Found) -> Found:
+        """A page of an earlier snapshot without what has been hidden since: the page may be short."""
+        ids: dict[str, dict[str, None]] = {}
+        for version in found.versions:
+            ids.setdefault(version.type, {})[version.id] = None
+        shown = {type: await self._shown(rules, type, of_type, "s") for type, of_type in ids.items()}
+        kept = [at for at, version in enumerate(found.versions) if version.id in shown[version.type]]
+        versions = tuple(found.versions[at] for at in kept)
+        return replace(found, versions=versions, places=tuple(found.places[at] for at in kept))
 
     async def _seen(self, rules: Rules, current: Version, may: str = "r") -> Version | None:
         """The current version of a resource, if it is visible."""
