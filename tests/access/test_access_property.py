@@ -300,7 +300,9 @@ class Answering:
     def __init__(self, runner: asyncio.Runner, store: Any) -> None:
         self.grant: Grant | None = None
         self.clock: Clock | None = Clock()
-        app = create_app(Settings(cursor_secret="x"), store, self._now, lambda: "new", grants=self._grants)
+        app = create_app(
+            Settings(auth=False, cursor_secret="x"), store, self._now, lambda: "new", grants=self._grants
+        )
         self._runner = runner
         self._http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE, timeout=60)
 
@@ -410,13 +412,13 @@ def on_fresh(runner: asyncio.Runner, url: str, example: Any) -> None:
 
 
 @given(example=EXAMPLE)
-@settings(max_examples=8, derandomize=True, deadline=None, phases=PHASES, suppress_health_check=QUIET)
+@settings(max_examples=6, derandomize=True, deadline=None, phases=PHASES, suppress_health_check=QUIET)
 def test_a_grant_shows_its_part_of_the_world_and_nothing_else(tmp_path_factory, runner, example):
     on_fresh(runner, f"sqlite:///{tmp_path_factory.mktemp('world')}/varde.db", example)
 
 
 @given(example=EXAMPLE)
-@settings(max_examples=2, derandomize=True, deadline=None, phases=PHASES, suppress_health_check=QUIET)
+@settings(max_examples=4, derandomize=True, deadline=None, phases=PHASES, suppress_health_check=QUIET)
 def test_the_same_on_mongodb(mongodb_url, runner, example):
     try:
         on_fresh(runner, mongodb_url, example)
