@@ -65,6 +65,15 @@ class Person:
         headers = {"headers": {"Accept-Language": languages}}
         self.browser.execute_cdp_cmd("Network.setExtraHTTPHeaders", headers)
 
+    @contextmanager
+    def without_scripts(self) -> Iterator[None]:
+        """No page runs any of its scripts."""
+        self.browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+        try:
+            yield
+        finally:
+            self.browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
     def goes_to(self, url: str) -> None:
         self.browser.get(url)
 

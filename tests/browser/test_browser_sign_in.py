@@ -206,6 +206,23 @@ def test_another_language_stays_chosen(person: Person, here: Town) -> None:
     assert person.language == "nn"
 
 
+def test_all_of_it_works_without_scripts(person: Person, here: Town) -> None:
+    with person.without_scripts():
+        person.goes_to(f"{here.app}/scripted.html")
+        person.sees("Not run")  # so they are off indeed
+        person.goes_to(request(here))
+        sign_in(person, "anne")
+        person.sees("Choose a patient")
+        person.writes("Name", "kari")
+        person.presses("Search")
+        person.presses("Kari Nordmann")
+        person.sees("Give Growth charts access?")
+        person.presses("Give access")
+        assert exchange(here, back(person, here)["code"]).json()["patient"] == "kari"
+    person.goes_to(f"{here.app}/scripted.html")
+    person.sees("Run")
+
+
 def test_pages_have_no_script_and_names_for_everything(person: Person, here: Town) -> None:
     """What a screen reader goes by; and no script could run if there were one."""
     person.goes_to(request(here))

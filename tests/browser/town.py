@@ -164,6 +164,9 @@ def town(folder: Path) -> Iterator[Town]:
     pages.mkdir()
     (pages / "launch.html").write_text(LAUNCH)
     (pages / "index.html").write_text(INDEX)
+    (pages / "scripted.html").write_text(
+        "<!doctype html><h1 id='said'>Not run</h1><script>said.textContent = 'Run'</script>"
+    )
     (pages / "plain.html").write_text("<!doctype html><title>back</title><h1>Back</h1>")
     url = f"sqlite:///{folder}/varde.db"
     with ExitStack() as stack:

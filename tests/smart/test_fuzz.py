@@ -69,7 +69,7 @@ CHANGED = st.sampled_from(sorted(TRIED)).flatmap(lambda name: st.tuples(st.just(
 FORM = st.lists(CHANGED, max_size=2).map(lambda changes: {**ALL_GOOD, **dict(changes)})
 
 
-@settings(CHEAP, max_examples=120)
+@settings(CHEAP, max_examples=80)
 @example(ALL_GOOD)
 @given(FORM)
 def test_the_token_endpoint_gives_a_token_for_what_is_right_alone(
@@ -174,7 +174,7 @@ CHANGES = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(CHEAP, max_examples=150)
+@settings(CHEAP, max_examples=90)
 @given(
     CHANGES,
     st.one_of(st.none(), st.sampled_from(REDIRECTS)),
@@ -240,7 +240,7 @@ FIELDS = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(CHEAP, max_examples=150)
+@settings(CHEAP, max_examples=90)
 @given(
     st.sampled_from(PAGES),
     FIELDS,
