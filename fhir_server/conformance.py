@@ -10,8 +10,9 @@ https://hl7.org/fhir/R4/validation.html, https://hl7.org/fhir/R4/profiling.html#
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Protocol
 
 from fhir_server import vocabulary
@@ -49,6 +50,20 @@ class Change(Protocol):
     def where(self) -> str: ...
 
 
+_MOST_KEPT = 20_000  # names that clients send: known or not, they are looked for once while there is room
+_ABSENT = object()
+
+
+def _kept(cache: dict[Any, Any], key: Any, make: Callable[[], Any]) -> Any:
+    """What was made for a key before, or now. Two threads may both make it."""
+    found = cache.get(key, _ABSENT)
+    if found is _ABSENT:
+        if len(cache) >= _MOST_KEPT:
+            cache.clear()
+        found = cache[key] = make()
+    return found
+
+
 class _Stored(Mapping[str, dict[str, Any]]):
     """StructureDefinitions of the store by their canonical, each looked for once. To be used in a thread."""
 
@@ -57,9 +72,8 @@ class _Stored(Mapping[str, dict[str, Any]]):
         self._seen: dict[str, dict[str, Any] | None] = {}
 
     def __getitem__(self, canonical: str) -> dict[str, Any]:
-        if canonical not in self._seen:
-            self._seen[canonical] = self._find.canonical("StructureDefinition", canonical)
-        found = self._seen[canonical]
+        find = partial(self._find.canonical, "StructureDefinition", canonical)
+        found: dict[str, Any] | None = _kept(self._seen, canonical, find)
         if found is None:
             raise KeyError(canonical)
         return found
@@ -144,9 +158,7 @@ class Knowledge:
         return found or self._find.canonical("Questionnaire", canonical)
 
     def member(self, value_set: str, system: str | None, code: str) -> bool | None:
-        if value_set not in self._members:
-            self._members[value_set] = self._compiled(value_set)
-        known = self._members[value_set]
+        known: Members | None = _kept(self._members, value_set, partial(self._compiled, value_set))
         return None if known is None else known.has(system, code)
 
     def _compiled(self, canonical: str) -> Members | None:
@@ -164,19 +176,21 @@ class Knowledge:
             return self.profiles.definition(canonical)
         if type_ not in _STATE:  # one of these may change without a new Knowledge
             return self._artifact(type_, canonical)
-        if (type_, canonical) not in self._artifacts:
-            self._artifacts[type_, canonical] = self._artifact(type_, canonical)
-        return self._artifacts[type_, canonical]
+        find = partial(self._artifact, type_, canonical)
+        found: dict[str, Any] | None = _kept(self._artifacts, (type_, canonical), find)
+        return found
 
     def _artifact(self, type_: str, canonical: str) -> dict[str, Any] | None:
         return self._find.canonical(type_, canonical) or built_in(type_, canonical.partition("|")[0])
 
     def system(self, url: str) -> CodeSystem | None:
         """A code system that is stored, imported or R4's own, whole or not."""
-        if url not in self._systems:
-            filled = vocabulary.load_with(self._find.search, wants=[("CodeSystem", url)])
-            self._systems[url] = filled.code_system(url, None)
-        return self._systems[url]
+        found: CodeSystem | None = _kept(self._systems, url, partial(self._system, url))
+        return found
+
+    def _system(self, url: str) -> CodeSystem | None:
+        filled = vocabulary.load_with(self._find.search, wants=[("CodeSystem", url)])
+        return filled.code_system(url, None)
 
     def known(self, system: str, code: str) -> bool | None:
         if system == UCUM:
