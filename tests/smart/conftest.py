@@ -29,6 +29,18 @@ def site(sqlite_url: str, tmp_path: Path, quick: None) -> Iterator[Site]:
     site.close()
 
 
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One for a whole file: for tests that change nothing which another one sees."""
+    folder = tmp_path_factory.mktemp("calm")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(users, "_hasher", QUICK)
+        users._nobodys.cache_clear()
+        site = _filled(Site(f"sqlite:///{folder}/varde.db", folder / "keys"))
+        yield site
+        site.close()
+
+
 @pytest.fixture
 def either_site(store_url: str, tmp_path: Path, quick: None) -> Iterator[Site]:
     """On each of the stores."""

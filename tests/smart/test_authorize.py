@@ -39,6 +39,10 @@ def test_head_is_as_get(site: Site) -> None:
 class TestToldToThePerson:
     """Nothing of such a request can be relied on: nobody is sent anywhere."""
 
+    @pytest.fixture
+    def site(self, calm: Site) -> Site:
+        return calm
+
     @pytest.mark.parametrize(
         ("changes", "said"),
         [
@@ -94,6 +98,10 @@ class TestToldToThePerson:
 
 class TestToldToTheApp:
     """An error at the redirect URI, with the state and with who says it (RFC 9207)."""
+
+    @pytest.fixture
+    def site(self, calm: Site) -> Site:
+        return calm
 
     @pytest.mark.parametrize(
         ("changes", "error"),
@@ -218,7 +226,7 @@ _VALUES = st.one_of(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=150)
 @given(st.lists(st.tuples(_NAMES, _VALUES), max_size=6), st.sets(st.sampled_from(list(asked()))))
 def test_whatever_is_asked_goes_to_a_registered_address_or_nowhere(
     more: list[tuple[str, str]], without: set[str]

@@ -224,6 +224,10 @@ class TestRefused:
 class TestNamesAreNoMarkup:
     """Names come from whoever registers an application or writes a Patient."""
 
+    @pytest.fixture
+    def site(self, calm: Site) -> Site:
+        return calm
+
     NAME = "<script>alert(1)</script><b onclick=x>\"'&\u202egro.elpmaxe"
 
     def test_of_an_app(self, site: Site) -> None:

@@ -147,6 +147,10 @@ class TestEhr:
     """POST /auth/launch/context"""
 
     @pytest.fixture
+    def site(self, calm: Site) -> Site:
+        return calm
+
+    @pytest.fixture
     def visitor(self, site: Site) -> Visitor:
         site.register(EHR, SYSTEM)
         return site.visitor()

@@ -46,6 +46,10 @@ def test_on_either_store_a_clinician_picks_one_of_their_patients(either_site: Si
 
 class TestSearch:
     @pytest.fixture
+    def site(self, calm: Site) -> Site:
+        return calm
+
+    @pytest.fixture
     def visitor(self, site: Site) -> Visitor:
         return site.visitor()
 
@@ -83,7 +87,9 @@ class TestSearch:
         assert page.has("p", role="alert")
 
     def test_many_come_in_pages(self, site: Site, visitor: Visitor, page: Page) -> None:
-        site.put(*(patient(f"m{number:02}", "Per", f"Moen {number:02}") for number in range(25)))
+        site.put(
+            *(patient(f"m{number:02}", "Per", f"Moen {number:02}", "1960-01-01") for number in range(25))
+        )
         page, seen = search(visitor, page, name="Moen"), []
         while True:
             seen.append(found(page))

@@ -131,6 +131,10 @@ class TestSession:
 class TestForged:
     """https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html"""
 
+    @pytest.fixture
+    def site(self, calm: Site) -> Site:
+        return calm
+
     FORMS = {
         "sign-in": {"username": "anne", "password": "anne has a password"},
         "sign-out": {},
@@ -270,6 +274,10 @@ class TestPassword:
 
 
 class TestPages:
+    @pytest.fixture
+    def site(self, calm: Site) -> Site:
+        return calm
+
     PAGES = ("sign-in", "home", "apps", "launch", "password", "sign-out")
 
     @pytest.mark.parametrize("name", PAGES)
