@@ -143,18 +143,6 @@ def test_what_may_happen_once_happens_once_over_two_processes(
     assert desk.run(other.records("code")) == []
 
 
-def test_a_file_of_an_earlier_version_gets_its_table(sqlite_url: str, desk_of: Callable[[str], Any]) -> None:
-    first = desk_of(sqlite_url)
-    first.put("Patient", "a")
-    path = sqlite_url.removeprefix("sqlite:///")
-    with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE record")
-    second = desk_of(sqlite_url)
-    second.transact(lambda tx: tx.keep("k", "a", b"1"))
-    assert second.run(second.store.record("k", "a")) == b"1"
-    assert second.run(second.store.read("Patient", "a")) is not None
-
-
 def test_no_look_at_records_scans_on_sqlite(sqlite_url: str, desk_of: Callable[[str], Any]) -> None:
     desk_of(sqlite_url)
     with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as connection:
