@@ -14,6 +14,7 @@ from functools import partial
 from fhir_server import log
 from fhir_server.audit.chain import append
 from fhir_server.audit.event import Event, pack
+from fhir_server.audit.limiter import Limiter
 from fhir_server.errors import FhirError
 from fhir_server.store.base import Store
 
@@ -33,6 +34,7 @@ class Journal:
         self.catch_up = catch_up
         self.noted = 0  # by this process, in this way or another: to tell when it is idle
         self.open = 0  # requests that are under way
+        self.refusals = Limiter()
         self._waiting: list[tuple[bytes, asyncio.Future[bool]]] = []
         self._task: asyncio.Task[None] | None = None
         self._all: asyncio.Future[None] | None = None  # until all of them wait, or a moment has passed

@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING
 
 from fhir_server.audit.chain import append
 from fhir_server.audit.event import Event, Who, pack
-from fhir_server.audit.limiter import Limiter
 from fhir_server.instants import microseconds
 
 if TYPE_CHECKING:
     from fhir_server.exchange import Service
     from fhir_server.smart.codes import Approval
     from fhir_server.store.base import Transaction
-
-_refused = Limiter()
 
 
 def put(
@@ -52,7 +49,7 @@ async def refused(service: Service, what: str, address: str, status: int, error:
     """A request that was refused with this error; of many from one address some are written."""
     if service.journal is None:
         return
-    more = _refused.admit(address, monotonic())
+    more = service.journal.refusals.admit(f"{what} {address}", monotonic())
     if more is not None:
         now = microseconds(service.clock())
         event = Event(now, "authorization", what, "E", status, Who(address=address), reason=error, more=more)

@@ -15,7 +15,6 @@ from fhir_server.access.grant import Grant
 from fhir_server.audit.chain import append
 from fhir_server.audit.event import Event, Item, Who, pack
 from fhir_server.audit.journal import Journal
-from fhir_server.audit.limiter import Limiter
 from fhir_server.audit.query import described, patients_named
 from fhir_server.changes import Outcome
 from fhir_server.instants import microseconds
@@ -39,7 +38,6 @@ _ACTIONS = {
 }
 _EMERGENCY = "BTG"  # https://terminology.hl7.org/CodeSystem-v3-ActReason.html
 _OF_ONE = frozenset({"read", "vread", "create", "update", "patch", "delete"})
-_limiter = Limiter()
 
 
 @lru_cache(maxsize=1024)
@@ -148,7 +146,7 @@ class Trail:
             return
         more = 0
         if status in (401, 403):
-            before = _limiter.admit(self.who.client, monotonic())
+            before = self._journal.refusals.admit(self.who.client, monotonic())
             if before is None:
                 return
             more = before

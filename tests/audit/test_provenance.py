@@ -224,11 +224,10 @@ def test_a_patient_reads_who_looked_at_them_and_of_nobody_else(fhir: Any) -> Non
 
 def test_who_is_let_in_nowhere_cannot_fill_the_disk(sqlite_fhir: Any, monkeypatch: Any) -> None:
     from fhir_server.audit import trail
-    from fhir_server.audit.limiter import BURST, Limiter
+    from fhir_server.audit.limiter import BURST
     from fhir_server.errors import FhirError
 
     now = [0.0]
-    monkeypatch.setattr(trail, "_limiter", Limiter())
     monkeypatch.setattr(trail, "monotonic", lambda: now[0])
     fhir = sqlite_fhir
     fhir.grant = FhirError("login", "Who are you?")

@@ -9,14 +9,13 @@ import pytest
 
 from fhir_server.audit import chain, tokens
 from fhir_server.audit.event import Event, unpack
-from fhir_server.audit.limiter import BURST, Limiter
+from fhir_server.audit.limiter import BURST
 from tests.smart.office import Office
 from tests.smart.signing import ec
 
 
 @pytest.fixture
 def office(sqlite_url: str, office_of: Callable[..., Office], monkeypatch: Any) -> Office:
-    monkeypatch.setattr(tokens, "_refused", Limiter())
     monkeypatch.setattr(tokens, "monotonic", lambda: 0.0)
     return office_of(sqlite_url, audit=True)
 
