@@ -77,6 +77,8 @@ async def own_patient(service: Service, person: Person) -> str | None:
     related = await _content(service, "RelatedPerson", id_)
     if related is None or related.get("active") is False:
         return None
+    if not _lasts(related.get("period", {}), service.clock().date().isoformat()):
+        return None
     reference = str(related.get("patient", {}).get("reference", ""))
     match = re.fullmatch(r"Patient/([A-Za-z0-9\-.]{1,64})", reference)
     return match[1] if match and await _content(service, "Patient", match[1]) else None
@@ -130,6 +132,12 @@ def read_date(written: str) -> str:
         return date(*(int(match[name]) for name in "ymd")).isoformat() if match else ""
     except ValueError:
         return ""
+
+
+def _lasts(period: dict[str, Any], today: str) -> bool:
+    """Whether today is in a Period, as exactly as that is written."""
+    start, end = str(period.get("start", ""))[:10], str(period.get("end", ""))[:10]
+    return start <= today[: len(start)] and (not end or today[: len(end)] <= end)
 
 
 async def _content(service: Service, type_: str, id_: str) -> dict[str, Any] | None:

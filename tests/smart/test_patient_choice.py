@@ -177,6 +177,24 @@ class TestOwn:
         assert "In the record of Kari Nordmann" in page.text
         assert token(visitor, allowed(visitor, page))["patient"] == "p1"
 
+    @pytest.mark.parametrize(
+        ("period", "lasts"),
+        [
+            ({"start": "2020"}, True),
+            ({"start": "2020-01-01", "end": "2026-11-22"}, True),
+            ({"end": "2026-11"}, True),
+            ({"end": "2026-11-21T10:00:00+01:00"}, False),
+            ({"end": "2025"}, False),
+            ({"start": "2026-11-23"}, False),
+        ],
+    )
+    def test_next_of_kin_are_so_for_a_time(self, site: Site, period: dict[str, str], lasts: bool) -> None:
+        kin = {"resourceType": "RelatedPerson", "id": "r1", "patient": {"reference": "Patient/p1"}}
+        site.put({**kin, "period": period})
+        page = site.consent(site.visitor(), "randi", scope="patient/Observation.rs")
+        assert ("In the record of Kari Nordmann" in page.text) == lasts
+        assert lasts or page.said["error"] == "invalid_scope"
+
     def test_next_of_kin_who_are_so_no_longer_get_nobody(self, site: Site) -> None:
         site.put(
             {
