@@ -41,6 +41,14 @@ def test_a_launch_gives_a_token_that_reads(
     assert office.fhir("/Patient/p1", tokens["access_token"]).status_code == 404
     second = office.refresh(tokens["refresh_token"]).json()
     assert office.fhir("/Patient?_id=p1", second["access_token"]).json()["total"] == 0
+    refused(office.refresh(tokens["refresh_token"]), "invalid_grant")  # it was used
+    assert office.fhir("/Patient/p1", second["access_token"]).status_code == 401
+    code, pkce = office.code()
+    third = office.redeem(code, pkce).json()
+    assert office.fhir("/Patient/p1", third["access_token"]).status_code == 404
+    refused(office.redeem(code, pkce), "invalid_grant")
+    assert office.fhir("/Patient/p1", third["access_token"]).status_code == 401
+    assert office.backend().status_code == 200
 
 
 def test_the_context_of_the_launch_comes_with_the_token(office: Office) -> None:
