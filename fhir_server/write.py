@@ -90,10 +90,10 @@ async def _commit(
     posted: Posted = service.knows.get("posted", NONE)
     now = service.clock()
     await alerts.prepare(service.whole, (change.resource for change in changes if change.resource))
-    if len(changes) < _MANY:
+    found = await look_ahead(service, changes) if len(changes) >= _MANY else None
+    if found is None and not any(change.much for change in changes):
         drafts = drafts_of(changes, base, now, service.new_id, posted)
     else:
-        found = await look_ahead(service, changes)
         drafts = await asyncio.to_thread(drafts_of, changes, base, now, service.new_id, posted, found)
 
     def work(tx: Transaction) -> tuple[list[Outcome], alerts.Learned, Posted]:

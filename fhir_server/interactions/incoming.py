@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from fhir_server.alerts import check_plan
@@ -29,7 +30,9 @@ async def read_change(
     make: Callable[[Service, Request], Change], service: Service, request: Request
 ) -> Change:
     """The change that `make` reads from a request: in a thread where the resource is much to look through."""
-    return await asyncio.to_thread(make, service, request) if is_much(request) else make(service, request)
+    if not is_much(request):
+        return make(service, request)
+    return replace(await asyncio.to_thread(make, service, request), much=True)
 
 
 def is_much(request: Request) -> bool:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
+
+from fhir_server import drafts, write
 
 PATIENT = {"resourceType": "Patient", "name": [{"family": "Nordmann", "given": ["Kari"]}], "active": True}
 
@@ -266,3 +270,18 @@ def test_every_type_has_the_same_interactions(fhir, type_):
     assert fhir.get(f"/{type_}/x/_history").json()["total"] == 1
     assert fhir.delete(f"/{type_}/x").status_code == 204
     assert fhir.get(f"/{type_}/x").status_code == 410
+
+
+@pytest.mark.parametrize(("many", "aside"), [(3, False), (2000, True)])
+def test_what_is_much_is_searched_through_beside_the_event_loop(fhir, monkeypatch, many, aside):
+    threads = []
+
+    def noted(*arguments):
+        threads.append(threading.current_thread())
+        return drafts.drafts_of(*arguments)
+
+    monkeypatch.setattr(write, "drafts_of", noted)
+    concepts = [{"code": f"c{number}", "display": "Something"} for number in range(many)]
+    system = {"resourceType": "CodeSystem", "status": "active", "content": "complete", "concept": concepts}
+    assert fhir.post("/CodeSystem", {**system, "url": "http://example.org/many"}).status_code == 201
+    assert [thread is not threading.main_thread() for thread in threads] == [aside]
