@@ -22,7 +22,7 @@ class Change:
     call this one, `references` the conditional references in it with the search behind each, `where` its
     place in a Bundle ("Bundle.entry[3]"). `edit` makes the resource of a PATCH from the current one, and the
     change holds only if `made_from` is still the current version. `most` is how many a DELETE may delete;
-    `versioned` says that what exists is changed with if_match only, `much` that it takes long to look through.
+    `versioned` says that what exists is changed with if_match only, `much` that it takes long to read.
     """
 
     method: str
