@@ -20,13 +20,21 @@ async def page(store: Store, queries: Sequence[Query]) -> Found:
     others = [replace(query, snapshot=first.snapshot) for query in queries[1:]]
     founds = [first, *await asyncio.gather(*map(store.search, others))]
     query = queries[0]
-    entries = [entry for found in founds for entry in zip(found.versions, found.places, strict=True)]
-    ordered = _ordered(query, entries)
-    more = len(ordered) > query.count or any(found.next is not None for found in founds)
-    ordered = ordered[: query.count]
-    versions = tuple(version for version, _ in ordered)
-    places = tuple(place for _, place in ordered)
-    return Found(versions, places[-1] if more and places else None, first.snapshot, places)
+    entries: list[Entry] = [
+        entry for found in founds for entry in zip(found.versions, found.places, strict=True)
+    ]
+    # what comes after the end of one type's page may come after more of that type: a page may be short,
+    # where a store leaves out what has been hidden since
+    ends: list[Entry] = [(None, found.next) for found in founds if found.next is not None]
+    end = _ordered(query, ends)[:1]
+    ordered = _ordered(query, [*entries, *end])
+    if end:
+        ordered = ordered[: ordered.index(end[0])]
+    more = len(ordered) > query.count
+    kept = [(version, place) for version, place in ordered[: query.count] if version]
+    places = tuple(place for _, place in kept)
+    following = places[-1] if more else end[0][1] if end else None
+    return Found(tuple(version for version, _ in kept), following, first.snapshot, places)
 
 
 async def count(store: Store, queries: Sequence[Query], at_most: int | None = None) -> int:
@@ -34,7 +42,7 @@ async def count(store: Store, queries: Sequence[Query], at_most: int | None = No
     return sum(await asyncio.gather(*(store.count(query, at_most) for query in queries)))
 
 
-Entry = tuple[Version, tuple[Any, ...]]
+Entry = tuple[Version | None, tuple[Any, ...]]
 
 
 def _ordered(query: Query, entries: list[Entry]) -> list[Entry]:

@@ -47,6 +47,23 @@ def test_a_label_holds_on_the_pages_that_follow(ward):
     assert ward.found(nurse("n1"), next_of(ward.get(nurse("n1"), url))) == ["Observation/oa2"]
 
 
+def test_pages_of_several_types_go_on_behind_what_has_been_hidden(ward):
+    """The readings of a page are all hidden meanwhile; those behind them are not lost."""
+    for number in range(3, 8):
+        ward.put(reading(f"oa{number}", "a"))
+    first = ward.get(nurse("n1"), "/?_type=Observation,CareTeam&_count=2")
+    for number in (2, 3):
+        label = {"security": [{"system": "https://varde.dev/fhir/CodeSystem/access", "code": "sperret"}]}
+        ward.put(reading(f"oa{number}", "a", meta=label))
+    told, answer = [], first
+    for _ in range(6):
+        told += [entry["resource"]["id"] for entry in answer.json().get("entry", ())]
+        if not any(link["relation"] == "next" for link in answer.json()["link"]):
+            break
+        answer = ward.get(nurse("n1"), next_of(answer))
+    assert told == ["oa0", "oa1", "t", "oa4", "oa5", "oa6", "oa7"]
+
+
 def test_the_end_of_care_holds_on_the_pages_that_follow(ward):
     url = next_of(ward.get(nurse("n1"), "/Observation?_count=1"))
     ward.put(team("t", "a", "Practitioner/n3"))
