@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 
 HOST = "127.0.0.1"
-START_SECONDS = 20
+START_SECONDS = 60
 STOP_SECONDS = 10
 
 

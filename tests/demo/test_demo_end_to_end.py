@@ -142,7 +142,7 @@ def test_load_compares_varde_with_the_floor(tmp_path):
 
 
 def wait_for(port):
-    for _ in range(200):
+    for _ in range(2400):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
@@ -166,7 +166,7 @@ def test_on_a_terminal_the_server_runs_on_until_ctrl_c():
     os.close(terminal)
 
 
-def read_until(terminal, wanted, seconds=60):
+def read_until(terminal, wanted, seconds=240):
     """What the terminal shows up to and including `wanted`."""
     seen, deadline = b"", time.monotonic() + seconds
     while wanted not in seen:

@@ -19,7 +19,7 @@ def poll(fhir: Any, started: Any) -> Any:
     assert started.status_code == 202
     assert started.content == b""
     assert started.headers["preference-applied"] == ASYNC
-    for _ in range(200):
+    for _ in range(20_000):
         answer = fhir.get(started.headers["content-location"])
         if answer.status_code != 202:
             return answer

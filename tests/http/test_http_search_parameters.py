@@ -62,7 +62,7 @@ def ready(fhir, path="/$reindex"):
     """Ask for it, and wait until it is done."""
     answer = fhir.request("POST", path)
     assert answer.status_code in (200, 202), answer.text
-    for _ in range(200):
+    for _ in range(6000):
         if answer.status_code == 200:
             return answer.json()
         where = answer.headers["content-location"].removeprefix(fhir.base)

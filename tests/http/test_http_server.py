@@ -30,7 +30,7 @@ def serving(folder, port, *options):
         process = subprocess.Popen(command, stdout=output, stderr=output)
     url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not ready(url):
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 HOST = "127.0.0.1"
-START_SECONDS = 60
+START_SECONDS = 240  # a machine may be busy
 IDLE_SECONDS = 2  # after which the server may have closed a connection
 
 
