@@ -15,7 +15,7 @@ from fhir_server.access.grant import Grant
 from fhir_server.audit.chain import append
 from fhir_server.audit.event import Event, Item, Who, pack
 from fhir_server.audit.journal import Journal
-from fhir_server.audit.query import described, patients_named
+from fhir_server.audit.query import described, patients_named, without_numbers
 from fhir_server.changes import Outcome
 from fhir_server.instants import microseconds
 from fhir_server.search.query import Query
@@ -165,7 +165,9 @@ class Trail:
         ):
             return (Item(action, version.type, version.id, version.version, version.patient or ""),)
         place = self._place
-        return (Item(action, place.type, place.id),) if place and place.id else ()
+        if place is None or not place.id or without_numbers(place.id) != place.id:
+            return ()  # nothing by its id, or somebody typed a person's number for one
+        return (Item(action, place.type, place.id),)
 
     def _event(self, status: int, items: tuple[Item, ...], more: int = 0) -> Event:
         searches = self.interaction.startswith("search")

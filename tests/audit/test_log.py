@@ -203,6 +203,16 @@ def test_what_is_no_fhir_is_logged_without_its_path(fhir: Any) -> None:
     assert (event.what, event.status, event.query) == ("unknown", 404, "")
 
 
+def test_a_number_of_a_person_in_the_place_of_an_id_is_not_kept(sqlite_fhir: Any) -> None:
+    for path in (
+        "/Patient/01017012345",
+        "/Patient/01017012345/Observation",
+        "/Observation?patient=01017012345",
+    ):
+        sqlite_fhir.get(path)
+    assert all(b"01017012345" not in record for _, record in sqlite_fhir.records())
+
+
 def test_a_read_is_not_answered_when_it_cannot_be_logged(sqlite_fhir: Any, monkeypatch: Any) -> None:
     from fhir_server.errors import FhirError
 
