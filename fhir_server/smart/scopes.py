@@ -8,14 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import cast
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, unquote
 
 from fhir_server.access.grant import Level, ResourceScope, Role
+from fhir_server.access.predicate import criteria_of
 from fhir_server.errors import FhirError
-from fhir_server.search.parse import parse_criteria
 from profiles.definitions import load
 
 # Those that are about no resource: context, identity, and how long an app may come back.
@@ -41,7 +40,6 @@ _CHARACTERS = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 # What can be said of every resource.
 _COMMON = frozenset({"_id", "_lastUpdated", "_profile", "_security", "_source", "_tag"})
 _PLAIN = "|:/,$.-_~*'()@!+;?"
-_SOMETIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +180,8 @@ def _criteria(type_: str, text: str) -> tuple[tuple[str, str], ...] | None:
             return None
     if type_ == "*" and any(re.split(r"[:.]", name)[0] not in _COMMON for name, _ in pairs):
         return None
-    try:
-        parse_criteria(
-            "Basic" if type_ == "*" else type_, urlencode(pairs), base="http://localhost/fhir", now=_SOMETIME
-        )
+    try:  # as it will be held to
+        criteria_of(ResourceScope("user", type_, "r", tuple(pairs)), "Basic" if type_ == "*" else type_)
     except FhirError:
         return None
     return tuple(dict.fromkeys(pairs))
