@@ -19,7 +19,7 @@ from fhir_server.errors import FhirError
 from fhir_server.store.base import Store
 
 # Seconds that an entry waits for each other request under way, and at most.
-_EACH, _LONGEST = 0.0005, 0.02
+_EACH, _LONGEST = 0.0001, 0.02
 
 
 class Journal:
