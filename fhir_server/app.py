@@ -112,26 +112,14 @@ def create_app(
     """
     check_safe(settings)
     clock = clock or utc_now
-    imported = Imported(Path(settings.terminology))
-    vocabulary.use_imported(imported)
-    for name in imported.outdated:
-        log.event("imported by an earlier version: import it again", "warning", code_system=name)
+    _use_imported(settings)
     service = Service(
         store or open_store(settings.store),
         clock,
         new_id or time_ordered_id,
         clock(),
         (settings.cursor_secret or secrets.token_hex()).encode(),
-        policy=Policy(
-            _DELETES if settings.conditional_delete == "multiple" else 1,
-            settings.versioned_updates,
-            tuple((type_, tuple(urls)) for type_, urls in settings.profiles.items()),
-            settings.claimed_profiles,
-            settings.provenance,
-            settings.emergency_minutes,
-            settings.privacy_officer,
-            frozenset(settings.demands),
-        ),
+        policy=_policy(settings),
         explains=settings.explain_searches,
         smart=Memory.fresh(outgoing, _providers(settings), _terms(settings)),
     )
@@ -163,6 +151,26 @@ def create_app(
     app.add_exception_handler(HTTPException, _outside)
     _add_operations(app, service.store)
     return app
+
+
+def _use_imported(settings: Settings) -> None:
+    imported = Imported(Path(settings.terminology))
+    vocabulary.use_imported(imported)
+    for name in imported.outdated:
+        log.event("imported by an earlier version: import it again", "warning", code_system=name)
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        _DELETES if settings.conditional_delete == "multiple" else 1,
+        settings.versioned_updates,
+        tuple((type_, tuple(urls)) for type_, urls in settings.profiles.items()),
+        settings.claimed_profiles,
+        settings.provenance,
+        settings.emergency_minutes,
+        settings.privacy_officer,
+        frozenset(settings.demands),
+    )
 
 
 def _logged(service: Service) -> tuple[Service, Made]:
