@@ -19,7 +19,7 @@ from fhir_server.settings import Settings
 from fhir_server.store.base import Store
 
 app = typer.Typer(help="The log of accesses.", no_args_is_help=True)
-_errors = Console(stderr=True)
+_errors = Console(stderr=True, soft_wrap=True)
 _FIELDS = Settings.model_fields
 _PAGE = 1000
 

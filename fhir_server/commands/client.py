@@ -20,7 +20,7 @@ from fhir_server.settings import Settings
 T = TypeVar("T")
 clients = typer.Typer(help="Applications that may ask for access (SMART on FHIR).", no_args_is_help=True)
 keys = typer.Typer(help="The keys that identity tokens are signed with.", no_args_is_help=True)
-_errors = Console(stderr=True)
+_errors = Console(stderr=True, soft_wrap=True)
 _FIELDS = Settings.model_fields
 _Store = Annotated[str, typer.Option(envvar="VARDE_STORE", help=_FIELDS["store"].description)]
 _SCOPE = "launch launch/patient openid fhirUser offline_access online_access patient/*.cruds user/*.cruds"

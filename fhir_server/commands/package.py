@@ -18,7 +18,7 @@ T = TypeVar("T")
 app = typer.Typer(
     help="Profiles, value sets and code systems of implementation guides.", no_args_is_help=True
 )
-_errors = Console(stderr=True)
+_errors = Console(stderr=True, soft_wrap=True)
 _STORE = Settings.model_fields["store"]
 _Store = Annotated[str, typer.Option(envvar="VARDE_STORE", help=_STORE.description)]
 

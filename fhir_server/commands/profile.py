@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 app = typer.Typer(help="The profiles that come with Varde: its own and those of R4.", no_args_is_help=True)
-_errors = Console(stderr=True)
+_errors = Console(stderr=True, soft_wrap=True)
 
 
 @app.command("list")

@@ -16,7 +16,7 @@ from fhir_server.settings import Settings
 
 T = TypeVar("T")
 app = typer.Typer(help="Local users: who may sign in, and as whom.", no_args_is_help=True)
-_errors = Console(stderr=True)
+_errors = Console(stderr=True, soft_wrap=True)
 _STORE = Settings.model_fields["store"]
 _Store = Annotated[str, typer.Option(envvar="VARDE_STORE", help=_STORE.description)]
 _Username = Annotated[str, typer.Argument(help="What they sign in with.", show_default=False)]

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from fhir_server.settings import Settings
 
 app = typer.Typer(help="Code systems that cannot come with Varde.", no_args_is_help=True)
-_errors = Console(stderr=True)
+_errors = Console(stderr=True, soft_wrap=True)
 _FOLDER = Settings.model_fields["terminology"]
 
 
