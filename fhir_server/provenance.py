@@ -66,10 +66,15 @@ def _check(resource: Resource, grant: Grant | None) -> None:
         return
     if not permits(grant, "Provenance", "c"):
         raise FhirError("forbidden", "The access token has no scope to create Provenance")
-    if grant.role in ("patient", "related"):
-        named = {agent.get("who", {}).get("reference", "") for agent in resource["agent"]}
-        if any(not who.startswith("Device/") and who != grant.user for who in named):
-            raise FhirError("forbidden", "X-Provenance names another agent than who is signed in")
+    if grant.role in ("patient", "related", "practitioner"):
+        mine = {grant.user, *(f"Organization/{id}" for id in grant.organizations)}
+        for agent in resource["agent"]:
+            named = [agent[name] for name in ("who", "onBehalfOf") if name in agent]
+            if any("identifier" in each for each in named) or not all(
+                (each.get("reference") or "") in mine or each.get("reference", "").startswith("Device/")
+                for each in named
+            ):
+                raise FhirError("forbidden", "X-Provenance names another agent than who is signed in")
 
 
 class Made(NamedTuple):

@@ -85,7 +85,6 @@ class Unit:
         for index in sorted(range(len(drafts)), key=lambda index: _turn(drafts[index].change)):
             if targets[index].twin is None:
                 outcomes[index] = self._one(drafts[index], targets[index])
-        self._guard.settle()
         return [
             outcomes[index] if target.twin is None else Outcome(200, outcomes[target.twin].version)
             for index, target in enumerate(targets)
@@ -209,6 +208,7 @@ class Unit:
     def _delete(self, change: Change, before: Version | None) -> Outcome:
         if before is None or before.deleted:
             return Outcome(204, before)
+        self._guard.deletes(change, before)
         updated, version = self._next(before)
         gone = Version(change.type, before.id, version, updated, "DELETE", None)
         self.written.append(Written(change.type, before.id, self._judged(change.type, _tree(before)), None))

@@ -21,18 +21,20 @@ own, and not asked.
    resource with that id from which labels or consents hold them back.)
 3. After: the resource is within the grant again, or it would be out of the sight of who wrote it: a reading
    of another patient's, a category the scope does not have. Care teams count as they are before the write,
-   or everybody could let themselves in; for patients who are new in the same transaction, as they are after
-   it. A label or consent that hides the resource from now on is no hindrance.
+   or everybody could let themselves in. A label or consent that hides it from now on is no hindrance.
 4. A patient writes in no other's name (`_OWN`): subject and author are the patient's own, and readings are
    changed by those whose they are. Only who sees a label's resource without an emergency takes the label off.
+
+What holds besides for everybody who signed in is in steering.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+from fhir_server.access import steering
 from fhir_server.access.confined import Rules, View
 from fhir_server.access.grant import Grant
 from fhir_server.access.judge import Facts, asked, facts_of, facts_to_be, holds
@@ -41,13 +43,12 @@ from fhir_server.access.permits import permits
 from fhir_server.access.predicate import either, granted, level
 from fhir_server.access.withheld import CONFIDENTIALITY, OURS, may_be_labelled
 from fhir_server.changes import Change
-from fhir_server.errors import FhirError, inside
+from fhir_server.errors import FhirError
 from fhir_server.resource_json import decode_stored
 from fhir_server.search.query import EVERYTHING, NOTHING, Query, Values
 from fhir_server.store.base import Transaction, Version
 
 Resource = dict[str, Any]
-ENGINE = ("Device", "varde-engine")
 _SERVERS = frozenset({"AuditEvent"})
 
 
@@ -81,14 +82,20 @@ def may_write(grant: Grant | None, change: Change) -> None:
     if grant is None:
         return
     type, letter = change.type, {"POST": "c", "DELETE": "d"}.get(change.method, "u")
-    if type in _SERVERS or (type, change.id) == ENGINE:
+    if type in _SERVERS:
         raise FhirError("forbidden", "This is kept by the server alone")
+    _keep_the_engine(type, change.id)
     if not permits(grant, type, letter):
         raise FhirError("forbidden", f"The access token has no scope for this change of {type}")
     if change.criteria is not None and not permits(grant, type, "s"):
         raise FhirError("forbidden", f"A condition searches {type}, for which the access token has no scope")
     if not _ROLES[grant.role](type, letter):
         raise FhirError("forbidden", f"Not for the role of who asks: {type}")
+
+
+def _keep_the_engine(type: str, id: str | None) -> None:
+    if f"{type}/{id}" == steering.ENGINE:
+        raise FhirError("forbidden", "This is kept by the server alone")
 
 
 def _patients(type: str, letter: str) -> bool:
@@ -138,8 +145,8 @@ class Open:
     def writes(self, change: Change, before: Version | None, after: Resource, values: Values) -> None:
         """The change is about to be carried out. FhirError("forbidden") where it may not be."""
 
-    def settle(self) -> None:
-        """All were. FhirError("forbidden") where what was written may not be."""
+    def deletes(self, change: Change, before: Version) -> None:
+        """The version is about to be deleted. FhirError("forbidden") where it may not be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +156,6 @@ class _Written:
     after: Resource
     facts: Facts
 
-    @property
-    def patients(self) -> set[str]:
-        """Those who it may be of."""
-        codes = in_compartment(self.facts.type)
-        rows = self.facts.rows.get("reference", ())
-        linked = {row[2] for row in rows if row[0] in codes and row[1] == "Patient"}
-        return linked | ({self.facts.id} if self.facts.type == "Patient" else set())
-
 
 class Held(Open):
     """A transaction whose changes are held to a grant."""
@@ -165,8 +164,6 @@ class Held(Open):
         super().__init__(tx)
         self._grant, self._now, self._base = grant, now, base
         self._view: View | None = None
-        self._pending: list[_Written] = []  # within the grant only by what else the transaction writes
-        self._new: set[str] = set()  # patients
 
     @property
     def view(self) -> View:
@@ -211,23 +208,39 @@ class Held(Open):
 
     def writes(self, change: Change, before: Version | None, after: Resource, values: Values) -> None:
         one = _Written(change, before, after, facts_to_be(change.type, after["id"], self._now, values))
-        if change.type == "Patient" and before is None:
-            self._new.add(after["id"])
+        _keep_the_engine(change.type, after["id"])
         if not self._is_within(one):
-            self._pending.append(one)
+            raise steering.outside(change.type)
         stored = decode_stored(before.body) if before and before.body else None
         if self._grant.role in ("patient", "related"):
             self._check_own(one, stored)
         if self._grant.role == "practitioner" and change.type in SHARED_WITHOUT_PATIENT:
-            self._check_patient(one)
+            self._check_patient(one.facts, *([facts_of(before)] if before and before.body else []))
+        if steering.is_bound(self._grant):
+            self._check_steering(change.type, before, stored, after)
+            former = facts_of(before) if before and before.body else None
+            denials = self.view.rules.denials
+            steering.check_patients(self._tx, self._grant, self._now, denials, former, one.facts)
         if before is not None and may_be_labelled(before.body or b""):
             self._check_labels(one, stored or {})
 
-    def settle(self) -> None:
-        for one in self._pending:
-            if not (one.patients & self._new and self._is_within(one)):
-                error = FhirError("forbidden", f"This {one.change.type} would not be within what is granted")
-                raise inside(error, one.change.where)
+    def deletes(self, change: Change, before: Version) -> None:
+        _keep_the_engine(before.type, before.id)
+        if self._grant.role == "practitioner" and before.type in SHARED_WITHOUT_PATIENT:
+            self._check_patient(facts_of(before))
+        if steering.is_bound(self._grant):
+            self._check_steering(before.type, before, decode_stored(before.body or b"{}"), None)
+
+    def _check_steering(
+        self, type: str, before: Version | None, stored: Resource | None, after: Resource | None
+    ) -> None:
+        """What decides who sees whom stays as it is, and an emergency neither lasts nor deletes."""
+        live = stored if before is not None and not before.deleted else None
+        steering.check_change(self._grant, type, live, after)
+        if live is None or before is None or not (after is None or type in steering.STEERING):
+            return
+        if not self._holds_calmly(before, "d" if after is None else "u"):
+            raise FhirError("forbidden", "Not because the glass was broken")
 
     def _is_within(self, one: _Written) -> bool:
         """Whether the grant has what the resource becomes."""
@@ -238,9 +251,9 @@ class Held(Open):
             return within == EVERYTHING
         return asked(holds(within, one.facts), self._tx.search)
 
-    def _check_patient(self, one: _Written) -> None:
+    def _check_patient(self, *versions: Facts) -> None:
         """A practitioner writes what is a patient's, before and after."""
-        for facts in (one.facts, facts_of(one.before) if one.before and one.before.body else one.facts):
+        for facts in versions:
             codes = in_compartment(facts.type)
             rows = facts.rows.get("reference", ())
             if not any(row[0] in codes and row[1] == "Patient" for row in rows):
@@ -249,13 +262,16 @@ class Held(Open):
     def _check_labels(self, one: _Written, before: Resource) -> None:
         if not set(_labels(before)) - set(_labels(one.after)):
             return
-        calm = Rules(
-            replace(self._grant, emergencies=(), purpose="TREAT"), self._now, self.view.rules.denials
-        )
         assert one.before is not None
-        steps = holds(calm.visible(one.change.type, "u"), facts_of(one.before))
-        if not asked(steps, self._tx.search):
+        if not self._holds_calmly(one.before, "u"):
             raise FhirError("forbidden", "A label is not taken off because the glass was broken")
+
+    def _holds_calmly(self, before: Version, letter: str) -> bool:
+        """Whether the permission is there without the emergencies."""
+        if not self._grant.emergencies and self._grant.purpose == "TREAT":
+            return True  # it was asked a moment ago
+        rules = Rules(steering.calm(self._grant), self._now, self.view.rules.denials)
+        return asked(holds(rules.visible(before.type, letter), facts_of(before)), self._tx.search)
 
     # A patient's own
 
