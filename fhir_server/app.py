@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -185,7 +186,10 @@ def check_safe(settings: Settings) -> None:
     local = settings.host in LOOPBACK
     if not settings.auth and not local:
         raise ValueError("Access control may only be off (--no-auth) on a loopback address such as 127.0.0.1")
-    if settings.auth and not local and settings.base_url is None:
+    base = settings.base_url
+    if base is not None and not (urlsplit(base).scheme in ("http", "https") and urlsplit(base).netloc):
+        raise ValueError("The public base of the FHIR API is a URL such as https://fhir.example.org/fhir")
+    if settings.auth and not local and base is None:
         raise ValueError(
             "Applications have to know this server by one URL: say which, --base-url https://HOST/fhir"
         )
@@ -308,9 +312,17 @@ async def prepare(settings: Settings) -> str | None:
         await service.store.close()
 
 
+def existing(url: str) -> str:
+    """The store's URL; ValueError where it is a file that is not there, which opening would create."""
+    path = url.removeprefix("sqlite:///")
+    if path != url and not Path(path).exists():
+        raise ValueError(f"There is no database at {path}: is --store right?")
+    return url
+
+
 async def look(url: str, work: Callable[[Transaction], T]) -> T:
     """Open the store, run work that puts nothing, and close it again."""
-    store = open_store(url)
+    store = open_store(existing(url))
     await store.open()
     try:
         return await store.transact(work)

@@ -6,17 +6,20 @@ import asyncio
 import json
 import os
 import secrets
+import socket
 import tempfile
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from fhir_server.audit.command import app as audit
 from fhir_server.commands.client import clients, keys
 from fhir_server.commands.cql import cql_command
 from fhir_server.commands.package import app as packages
 from fhir_server.commands.profile import app as profiles
+from fhir_server.commands.said import errors, fail
 from fhir_server.commands.user import app as users
 from fhir_server.demo.command import demo
 from fhir_server.errors import FhirError
@@ -31,7 +34,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-_errors = Console(stderr=True, soft_wrap=True)
 
 
 _FIELDS = Settings.model_fields
@@ -81,7 +83,7 @@ def serve(
 
     Also at HOST:PORT: /health/live, /health/ready and /metrics (Prometheus).
     """
-    settings = Settings(
+    settings = _settings(
         host=host,
         port=port,
         store=store,
@@ -112,8 +114,7 @@ def explain(
     try:
         typer.echo(asyncio.run(look(store, lambda tx: explain(tx, plan))))
     except (FhirError, ValueError) as error:
-        _errors.print(f"[bold red]varde explain:[/] {error}", highlight=False)
-        raise typer.Exit(1) from None
+        fail("varde explain", error)
 
 
 app.command()(demo)
@@ -127,6 +128,26 @@ app.add_typer(profiles, name="profile")
 app.add_typer(users, name="user")
 
 
+def _settings(**given: Any) -> Settings:
+    """The options of `serve`, and what else the environment says."""
+    try:
+        return Settings(**given)
+    except ValidationError as problems:
+        said = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problems.errors()]
+        fail("Varde cannot start", "; ".join(said))
+    except SettingsError as problem:
+        fail("Varde cannot start", problem)
+
+
+def _check_port(host: str, port: int) -> None:
+    """Before anything is made that is shown once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        fail("Varde cannot start", f"Nothing can listen at {host}, port {port}: {error.strerror}")
+
+
 def _run(settings: Settings) -> None:
     import uvicorn
 
@@ -135,11 +156,11 @@ def _run(settings: Settings) -> None:
     from fhir_server.interactions import later
 
     log.configure(settings.log_level)
+    _check_port(settings.host, settings.port)
     try:
         password = asyncio.run(prepare(settings))
     except (FhirError, ValueError) as error:
-        _errors.print(f"[bold red]Varde cannot start.[/] {error}", highlight=False)
-        raise typer.Exit(1) from None
+        fail("Varde cannot start", error)
     if not settings.auth:
         _warn_open(settings)
     if password:
@@ -186,7 +207,7 @@ def _welcome(settings: Settings, password: str) -> None:
         f"at {Places(here).of('sign-in')} and choose your own. It is shown this once and good for 7 days. "
         "Add others with: varde user add"
     )
-    _errors.print(said, highlight=False, soft_wrap=True)
+    errors.print(said, highlight=False, soft_wrap=True)
 
 
 def _warn_open(settings: Settings) -> None:
@@ -194,8 +215,8 @@ def _warn_open(settings: Settings) -> None:
     from fhir_server import log
 
     said = "Whoever reaches this server can read and change everything."
-    if _errors.is_terminal:
-        _errors.print(f"[bold red]ACCESS CONTROL IS OFF (--no-auth).[/] {said}", highlight=False)
+    if errors.is_terminal:
+        errors.print(f"[bold red]ACCESS CONTROL IS OFF (--no-auth).[/] {said}", highlight=False)
     log.event("access-control-is-off", "warning", host=settings.host, message=said)
 
 

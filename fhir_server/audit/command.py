@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from fhir_server.audit import chain
 from fhir_server.audit.checkpoint import Checkpoints
 from fhir_server.audit.made import TYPE, contents, marked
+from fhir_server.commands.said import fail
 from fhir_server.errors import FhirError
 from fhir_server.resource_json import decode_stored
 from fhir_server.settings import Settings
 from fhir_server.store.base import Store
 
 app = typer.Typer(help="The log of accesses.", no_args_is_help=True)
-_errors = Console(stderr=True, soft_wrap=True)
 _FIELDS = Settings.model_fields
 _PAGE = 1000
 
@@ -42,20 +41,15 @@ def verify(
 
     Exits with 1 and says the number of the first entry that is not as it was written.
     """
-    from fhir_server.app import open_store
+    from fhir_server.app import existing, open_store
 
     try:
         checkpoint = Checkpoints(Path(keys)).read()
-        problem, head = asyncio.run(_verify(open_store(store), checkpoint))
+        problem, head = asyncio.run(_verify(open_store(existing(store)), checkpoint))
     except (FhirError, ValueError) as error:
-        _errors.print(f"[bold red]varde audit verify:[/] {error}", highlight=False)
-        raise typer.Exit(1) from None
+        fail("varde audit verify", error)
     if problem is not None:
-        _errors.print(
-            f"[bold red]The log of accesses is not whole.[/] Entry {problem.number} {problem.text}.",
-            highlight=False,
-        )
-        raise typer.Exit(1)
+        fail("The log of accesses is not whole", f"Entry {problem.number} {problem.text}.")
     signed = f"a checkpoint signed at entry {checkpoint.number}" if checkpoint else "no signed checkpoint"
     typer.echo(f"The log of accesses is whole: {head.number} entries, {signed}.")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
-from rich.console import Console
 
+from fhir_server.commands.said import fail
 from fhir_server.errors import FhirError
 from fhir_server.exchange import Service
 from fhir_server.settings import Settings
@@ -20,7 +20,6 @@ from fhir_server.settings import Settings
 T = TypeVar("T")
 clients = typer.Typer(help="Applications that may ask for access (SMART on FHIR).", no_args_is_help=True)
 keys = typer.Typer(help="The keys that identity tokens are signed with.", no_args_is_help=True)
-_errors = Console(stderr=True, soft_wrap=True)
 _FIELDS = Settings.model_fields
 _Store = Annotated[str, typer.Option(envvar="VARDE_STORE", help=_FIELDS["store"].description)]
 _SCOPE = "launch launch/patient openid fhirUser offline_access online_access patient/*.cruds user/*.cruds"
@@ -164,5 +163,4 @@ def _with(command: str, store: str, work: Callable[[Service], Awaitable[T]]) -> 
 
 
 def _fail(command: str, message: str) -> NoReturn:
-    _errors.print(f"[bold red]varde {command}:[/] {message}", highlight=False)
-    raise typer.Exit(1)
+    fail(f"varde {command}", message)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
 
+from fhir_server.commands.said import fail
 from fhir_server.errors import FhirError
 from fhir_server.exchange import Service
 from fhir_server.settings import Settings
@@ -18,7 +18,6 @@ T = TypeVar("T")
 app = typer.Typer(
     help="Profiles, value sets and code systems of implementation guides.", no_args_is_help=True
 )
-_errors = Console(stderr=True, soft_wrap=True)
 _STORE = Settings.model_fields["store"]
 _Store = Annotated[str, typer.Option(envvar="VARDE_STORE", help=_STORE.description)]
 
@@ -35,8 +34,7 @@ def install_(
         package = read_package(file)
         done = _with(store, lambda service: install(service, package))
     except (PackageProblem, FhirError, OSError, ValueError) as error:
-        _errors.print(f"[bold red]varde package install:[/] {error}", highlight=False)
-        raise typer.Exit(1) from None
+        fail("varde package install", error)
     typer.echo(f"{package.name}#{package.version}: {done.stored} definitions")
     for name, reason in done.refused.items():
         typer.echo(f"  left out {name}: {reason}")
@@ -53,8 +51,7 @@ def list_(store: _Store = _STORE.default) -> None:
         for name, version in _with(store, installed):
             typer.echo(f"{name}#{version}")
     except (FhirError, ValueError) as error:
-        _errors.print(f"[bold red]varde package list:[/] {error}", highlight=False)
-        raise typer.Exit(1) from None
+        fail("varde package list", error)
 
 
 def _with(store: str, work: Callable[[Service], Awaitable[T]]) -> T:

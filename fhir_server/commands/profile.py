@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fhir_server.commands.said import fail
+
 app = typer.Typer(help="The profiles that come with Varde: its own and those of R4.", no_args_is_help=True)
-_errors = Console(stderr=True, soft_wrap=True)
 
 
 @app.command("list")
@@ -38,8 +39,7 @@ def show(
     )
     profile = profiles.profile(url) if url else None
     if profile is None:
-        _errors.print(f"[bold red]varde profile show:[/] There is no profile {name}", highlight=False)
-        raise typer.Exit(1)
+        fail("varde profile show", f"No profile {name} comes with Varde")
     said = {node.id for node in profile.root.walk() if node.facts}
     table = Table("Element", "Card.", "Type", "Asked", title=profile.url)
     for element in snapshot(profile, profiles.definitions):

@@ -8,15 +8,14 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
 
+from fhir_server.commands.said import fail
 from fhir_server.errors import FhirError
 from fhir_server.exchange import Service
 from fhir_server.settings import Settings
 
 T = TypeVar("T")
 app = typer.Typer(help="Local users: who may sign in, and as whom.", no_args_is_help=True)
-_errors = Console(stderr=True, soft_wrap=True)
 _STORE = Settings.model_fields["store"]
 _Store = Annotated[str, typer.Option(envvar="VARDE_STORE", help=_STORE.description)]
 _Username = Annotated[str, typer.Argument(help="What they sign in with.", show_default=False)]
@@ -99,5 +98,4 @@ def _with(command: str, store: str, work: Callable[[Service], Awaitable[T]]) -> 
     try:
         return asyncio.run(with_service(store, work))
     except (UserProblem, FhirError, ValueError) as error:
-        _errors.print(f"[bold red]varde user {command}:[/] {error}", highlight=False)
-        raise typer.Exit(1) from None
+        fail(f"varde user {command}", error)

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fhir_server.commands.said import errors, fail
 from fhir_server.settings import Settings
 
 app = typer.Typer(help="Code systems that cannot come with Varde.", no_args_is_help=True)
-_errors = Console(stderr=True, soft_wrap=True)
 _FOLDER = Settings.model_fields["terminology"]
 
 
@@ -39,7 +38,7 @@ def import_(
     try:
         found = release(kind, file, version)
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=_errors) as bar:
+        with Progress(*columns, console=errors) as bar:
             task = bar.add_task("Reading")
 
             def progress(done: int, total: int) -> None:
@@ -48,8 +47,7 @@ def import_(
 
             made = build(found, folder, progress)
     except (ImportProblem, OSError, sqlite3.Error) as error:
-        _errors.print(f"[bold red]varde terminology import:[/] {error}", highlight=False)
-        raise typer.Exit(1) from None
+        fail("varde terminology import", error)
     count = ImportedSystem(made).resource["count"]
     typer.echo(f"{found.url}|{found.version}: {count} codes")
 
@@ -68,7 +66,7 @@ def list_(
         for system in systems:
             typer.echo(f"{system.canonical}: {system.resource['count']} codes")
     for name in found.outdated:
-        _errors.print(
+        errors.print(
             f"[bold yellow]{name}[/] was imported by an earlier version of Varde: import it again",
             highlight=False,
         )

@@ -182,6 +182,7 @@ def _check_keys(client: Client) -> None:
         try:
             for key in listed if isinstance(listed, list) else ():
                 check_public(key)
+                _check_signs(key)
             check_registered(client.jwks)
         except Refused as refused:
             raise ClientProblem(str(refused)) from None
@@ -189,6 +190,14 @@ def _check_keys(client: Client) -> None:
             raise ClientProblem("Each key has a kid")
     if client.jwks_url is not None and not _is_page(client.jwks_url):
         raise ClientProblem("The URL of a JWK Set is https, or http on this machine (127.0.0.1)")
+
+
+def _check_signs(key: Any) -> None:
+    """It can sign by an algorithm that assertions may have."""
+    kinds = {"RSA": ("RS384", None), "EC": ("ES384", "P-384")}
+    algorithm, curve = kinds.get(key.get("kty"), ("", None))
+    if not algorithm or (curve and key.get("crv") != curve) or key.get("alg", algorithm) != algorithm:
+        raise ClientProblem("Assertions are signed by RS384 (an RSA key) or ES384 (an EC key on P-384)")
 
 
 def _check_scopes(client: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from fhir_server.app import with_service
 from fhir_server.audit import chain
 from fhir_server.audit.chain import Head, append, entries, key_of, verify
 from fhir_server.audit.checkpoint import Checkpoints
@@ -250,5 +252,14 @@ def test_verify_needs_the_key_that_signed(fhir: Any, store_url: str, keys: Path)
     assert status == 1 and "another key" in said
 
 
-def test_a_store_without_a_log_is_whole(sqlite_url: str, keys: Path) -> None:
+def test_a_store_without_a_log_is_whole_and_one_that_is_not_there_is_said(
+    sqlite_url: str, keys: Path, tmp_path: Path
+) -> None:
+    status, said = run(sqlite_url, keys)
+    assert status == 1 and "There is no database" in said
+    asyncio.run(with_service(sqlite_url, _nothing))
     assert run(sqlite_url, keys) == (0, "The log of accesses is whole: 0 entries, no signed checkpoint.")
+
+
+async def _nothing(_: Any) -> None:
+    """The store is there afterwards."""

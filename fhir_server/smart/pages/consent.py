@@ -47,7 +47,7 @@ def _page(visit: Visit, step: Step) -> Html:
     boxes = rows(step.scopes, words)
     return page(
         visit,
-        words("consent.title", app=client.name),
+        words.plain("consent.title", app=client.name),
         paragraph(words("consent.patient", patient=named(words, step.patient)), kind="about")
         if step.patient and not _is_own(step)
         else None,
