@@ -1,4 +1,5 @@
-"""What an administrator can set: every option of `varde serve`, and its VARDE_ environment variable."""
+"""What an administrator can set by VARDE_ environment variables (docs/settings.md); `varde serve` has options
+for some of them."""
 
 from __future__ import annotations
 

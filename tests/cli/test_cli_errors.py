@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fhir_server.cli import app
+from fhir_server.settings import Settings
 
 
 def varde(*arguments: str, **environment: str) -> Result:
@@ -63,3 +64,10 @@ def test_a_public_base_is_a_url(base: str, tmp_path: Path) -> None:
     done = varde("serve", "--base-url", base, "--port", "0", "--store", f"sqlite:///{tmp_path}/v.db")
     assert done.exit_code == 1
     assert "public base" in done.output
+
+
+def test_every_setting_is_in_the_documents() -> None:
+    page = (Path(__file__).parents[2] / "docs/settings.md").read_text()
+    for name, field in Settings.model_fields.items():
+        assert f"| `VARDE_{name.upper()}` |" in page, name
+        assert str(field.description) in page, name
