@@ -19,7 +19,7 @@ from fhir_server.search import parameters
 from fhir_server.search.extract import extract
 from fhir_server.search.parameters import BadValue, Parameter, near, token
 from fhir_server.search.parameters.text import split, unescape
-from fhir_server.search.query import And, Chain, Has, Lookup, Match, Node, Not, Or, Query, Test
+from fhir_server.search.query import And, Chain, Has, Lookup, Match, Node, Not, Or, Query, Test, nodes
 from fhir_server.store.base import Found, Version
 from fhir_server.vocabulary import library
 from terminology.findings import TerminologyError
@@ -40,16 +40,7 @@ Codes = dict[str, dict[str, None] | None]  # by system; None: all of it
 
 def needed(node: Node) -> bool:
     """Whether a condition depends on other resources."""
-    match node:
-        case Lookup():
-            return True
-        case And(children) | Or(children):
-            return any(map(needed, children))
-        case Not(child):
-            return needed(child)
-        case Chain(_, _, where) | Has(_, _, where):
-            return needed(where)
-    return False
+    return any(isinstance(each, Lookup) for each in nodes(node))
 
 
 async def looked_up(query: Query, ask: Callable[[Query], Awaitable[Found]]) -> Query:

@@ -17,7 +17,7 @@ from fhir_server.errors import Issue
 from fhir_server.search import parameters
 from fhir_server.search.extract import Plan, plan_of_posted
 from fhir_server.search.parameters import Parameter
-from fhir_server.search.query import And, Chain, Has, Lookup, Match, Node, Not, Or, Query
+from fhir_server.search.query import And, Not, Or, Query, nodes
 from profiles import definitions
 from rules import fhirpath
 
@@ -205,19 +205,5 @@ def keys(queries: Iterable[Query]) -> tuple[str, ...]:
     """The names of the posted parameters' rows that queries look at."""
     found = {sort.param for query in queries for sort in query.sort}
     for query in queries:
-        found |= set(_params(query.where))
+        found |= {each.param for each in nodes(query.where) if not isinstance(each, And | Or | Not)}
     return tuple(sorted(name for name in found if "@" in name))
-
-
-def _params(node: Node) -> Iterable[str]:
-    match node:
-        case Match() | Lookup():
-            yield node.param
-        case And(children) | Or(children):
-            for child in children:
-                yield from _params(child)
-        case Not(child):
-            yield from _params(child)
-        case Chain(param, _, where) | Has(_, param, where):
-            yield param
-            yield from _params(where)

@@ -8,6 +8,7 @@ Chain and Has say that a local reference leads to, or comes from, another resour
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -123,6 +124,19 @@ Node = Match | And | Or | Not | Chain | Has | Lookup
 
 EVERYTHING = And(())
 NOTHING = Or(())
+
+
+def nodes(node: Node) -> Iterator[Node]:
+    """The condition and all conditions inside of it, each before its own."""
+    yield node
+    match node:
+        case And(children) | Or(children):
+            for child in children:
+                yield from nodes(child)
+        case Not(child):
+            yield from nodes(child)
+        case Chain(_, _, where) | Has(_, _, where):
+            yield from nodes(where)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from fhir_server.search.query import And, Chain, Has, Node, Not, Or, Query, Test
+from fhir_server.search.query import Chain, Has, Query, Test, nodes
 from fhir_server.store.tree import ALWAYS, NEVER, All, Either, Join, Leaf, Regular, conjuncts, joined
 
 _NAMED = 20  # so many ids are a few
@@ -97,16 +97,5 @@ def among(join: Join, ids: Iterable[str]) -> Regular:
 
 def types(query: Query) -> tuple[str, ...]:
     """The resource types that a search looks at."""
-    return tuple(dict.fromkeys((query.type, *_types(query.where))))
-
-
-def _types(node: Node) -> Iterator[str]:
-    match node:
-        case And(children) | Or(children):
-            for child in children:
-                yield from _types(child)
-        case Not(child):
-            yield from _types(child)
-        case Chain(_, type, where) | Has(type, _, where):
-            yield type
-            yield from _types(where)
+    ends = (node.type for node in nodes(query.where) if isinstance(node, Chain | Has))
+    return tuple(dict.fromkeys((query.type, *ends)))

@@ -30,7 +30,7 @@ from fhir_server.store.mongo_document import additions, document
 from fhir_server.store.mongo_document import version as stored
 from fhir_server.store.mongo_records import MongoShelf
 from fhir_server.store.mongo_search import Document, Reader, extent_id
-from fhir_server.store.records import Records
+from fhir_server.store.records import Recording, Records
 from fhir_server.store.rows import CURRENT, DAY, Tidy, tidy
 
 T = TypeVar("T")
@@ -251,10 +251,11 @@ class MongoLedger:
         self.reader.extents.update_one(which, change, upsert=True, session=self._session)
 
 
-class MongoTransaction:
+class MongoTransaction(Recording):
     """What one work does. Its puts wait in the ledger until a search has to see them, or for the commit."""
 
     def __init__(self, ledger: MongoLedger) -> None:
+        super().__init__(ledger)
         self._ledger = ledger
         self._first = len(ledger.puts)  # of its own
 
@@ -335,23 +336,6 @@ class MongoTransaction:
         self._ledger.flush()
         if values.rows:
             self._ledger.add(version.seq, tidy(values))
-
-    def record(self, kind: str, key: str, *, now: int | None = None) -> bytes | None:
-        return self._ledger.records.record(kind, key, now)
-
-    def keep(self, kind: str, key: str, content: bytes, expires: int | None = None) -> None:
-        self._ledger.records.keep(kind, key, content, expires)
-
-    def forget(self, kind: str, key: str) -> bool:
-        return self._ledger.records.forget(kind, key)
-
-    def records(
-        self, kind: str, after: str = "", limit: int = 1000, *, now: int | None = None
-    ) -> list[tuple[str, bytes]]:
-        return self._ledger.records.records(kind, after, limit, now)
-
-    def sweep(self, now: int) -> int:
-        return self._ledger.records.sweep(now)
 
     def _see(self, types: Sequence[str], patient: str | None = None, *, own: bool = True) -> None:
         """Have what waits sent if any of it could be part of the answer.

@@ -35,6 +35,37 @@ class Shelf(Protocol):
     def expired(self, now: int, limit: int) -> list[Name]: ...
 
 
+class Recorded(Protocol):
+    """The ledger of a group, as far as records go."""
+
+    @property
+    def records(self) -> Records: ...
+
+
+class Recording:
+    """What a Transaction has of records (store/base.py), on either store."""
+
+    def __init__(self, ledger: Recorded) -> None:
+        self._recorded = ledger
+
+    def record(self, kind: str, key: str, *, now: int | None = None) -> bytes | None:
+        return self._recorded.records.record(kind, key, now)
+
+    def keep(self, kind: str, key: str, content: bytes, expires: int | None = None) -> None:
+        self._recorded.records.keep(kind, key, content, expires)
+
+    def forget(self, kind: str, key: str) -> bool:
+        return self._recorded.records.forget(kind, key)
+
+    def records(
+        self, kind: str, after: str = "", limit: int = 1000, *, now: int | None = None
+    ) -> list[tuple[str, bytes]]:
+        return self._recorded.records.records(kind, after, limit, now)
+
+    def sweep(self, now: int) -> int:
+        return self._recorded.records.sweep(now)
+
+
 class Records:
     """The changes of a group over what is stored."""
 

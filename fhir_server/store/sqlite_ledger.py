@@ -18,7 +18,7 @@ from fhir_server.store import sqlite_patient, sqlite_records
 from fhir_server.store.base import DEFINING, STAMPED, Head, Span, Version
 from fhir_server.store.group import Conflict, Work
 from fhir_server.store.joins import types
-from fhir_server.store.records import Records
+from fhir_server.store.records import Recording, Records
 from fhir_server.store.rows import tidy
 from fhir_server.store.sqlite_file import Connection, DatabaseFile, current, newest, numbered, unavailable
 from fhir_server.store.sqlite_records import SqliteShelf
@@ -174,10 +174,11 @@ class SqliteLedger:
             self._connection = None
 
 
-class SqliteTransaction:
+class SqliteTransaction(Recording):
     """What one work does; its own puts are the last of those that wait in the ledger."""
 
     def __init__(self, ledger: SqliteLedger) -> None:
+        super().__init__(ledger)
         self._ledger = ledger
         self._start = ledger.seq
         self._first = len(ledger.waiting)  # of its own among those that wait
@@ -240,23 +241,6 @@ class SqliteTransaction:
                 self._ledger.execute(statement, cells)
         except (sqlite3.DataError, OverflowError) as error:
             raise FhirError("too-large", "The resource has a value that is too large to store") from error
-
-    def record(self, kind: str, key: str, *, now: int | None = None) -> bytes | None:
-        return self._ledger.records.record(kind, key, now)
-
-    def keep(self, kind: str, key: str, content: bytes, expires: int | None = None) -> None:
-        self._ledger.records.keep(kind, key, content, expires)
-
-    def forget(self, kind: str, key: str) -> bool:
-        return self._ledger.records.forget(kind, key)
-
-    def records(
-        self, kind: str, after: str = "", limit: int = 1000, *, now: int | None = None
-    ) -> list[tuple[str, bytes]]:
-        return self._ledger.records.records(kind, after, limit, now)
-
-    def sweep(self, now: int) -> int:
-        return self._ledger.records.sweep(now)
 
     def _save(self) -> None:
         """From here on, what the work does can be undone."""
