@@ -111,7 +111,7 @@ def check_change(grant: Grant, type: str, before: Resource | None, after: Resour
     if before is not None and _is_the_engines(type, before):
         if after is None:
             raise FhirError("forbidden", "An alert is ended by its status, and not deleted")
-        if _labels(after) - _labels(before):
+        if labels(after) - labels(before):
             raise FhirError("forbidden", "An alert is not hidden by a label")
 
 
@@ -126,6 +126,7 @@ def _is_the_engines(type: str, resource: Resource) -> bool:
     return isinstance(author, Mapping) and author.get("reference") == ENGINE
 
 
-def _labels(resource: Resource) -> set[tuple[Any, Any]]:
-    labels = (resource.get("meta") or {}).get("security") or ()
-    return {(label.get("system"), label.get("code")) for label in labels}
+def labels(resource: Resource) -> set[tuple[Any, Any]]:
+    """System and code of each security label."""
+    found = (resource.get("meta") or {}).get("security") or ()
+    return {(label.get("system"), label.get("code")) for label in found}

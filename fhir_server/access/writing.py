@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from fhir_server.access import steering
@@ -50,6 +51,7 @@ from fhir_server.store.base import Transaction, Version
 
 Resource = dict[str, Any]
 _SERVERS = frozenset({"AuditEvent"})
+_HIDING = {(CONFIDENTIALITY, "R"), (CONFIDENTIALITY, "V"), (OURS, "sperret")}  # labels that do
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +151,28 @@ class Open:
         """The version is about to be deleted. FhirError("forbidden") where it may not be."""
 
 
+class _Before:
+    """What a change replaces, read at most once, and only where a rule looks at it."""
+
+    def __init__(self, version: Version) -> None:
+        self.version = version
+
+    @cached_property
+    def tree(self) -> Resource:
+        tree: Resource = decode_stored(self.version.body or b"{}")
+        return tree
+
+    @cached_property
+    def facts(self) -> Facts:
+        return facts_of(self.version)
+
+
 @dataclass(frozen=True, slots=True)
 class _Written:
+    """`before` is None where there was nothing, or nothing but a deletion."""
+
     change: Change
-    before: Version | None
+    before: _Before | None
     after: Resource
     facts: Facts
 
@@ -207,45 +227,41 @@ class Held(Open):
         )
 
     def writes(self, change: Change, before: Version | None, after: Resource, values: Values) -> None:
-        one = _Written(change, before, after, facts_to_be(change.type, after["id"], self._now, values))
+        former = _Before(before) if before is not None and not before.deleted else None
+        one = _Written(change, former, after, facts_to_be(change.type, after["id"], self._now, values))
         _keep_the_engine(change.type, after["id"])
         if not self._is_within(one):
             raise steering.outside(change.type)
-        stored = decode_stored(before.body) if before and before.body else None
         if self._grant.role in ("patient", "related"):
-            self._check_own(one, stored)
+            self._check_own(one)
         if self._grant.role == "practitioner" and change.type in SHARED_WITHOUT_PATIENT:
-            self._check_patient(one.facts, *([facts_of(before)] if before and before.body else []))
+            self._check_patient(one.facts, *([former.facts] if former else []))
         if steering.is_bound(self._grant):
-            self._check_steering(change.type, before, stored, after)
-            former = facts_of(before) if before and before.body else None
-            denials = self.view.rules.denials
-            steering.check_patients(self._tx, self._grant, self._now, denials, former, one.facts)
-        if before is not None and may_be_labelled(before.body or b""):
-            self._check_labels(one, stored or {})
+            self._check_steering(change.type, former, after)
+            denials, was = self.view.rules.denials, former.facts if former else None
+            steering.check_patients(self._tx, self._grant, self._now, denials, was, one.facts)
+        if former is not None and may_be_labelled(former.version.body or b""):
+            self._check_labels(former, after)
 
     def deletes(self, change: Change, before: Version) -> None:
         _keep_the_engine(before.type, before.id)
+        former = _Before(before)
         if self._grant.role == "practitioner" and before.type in SHARED_WITHOUT_PATIENT:
-            self._check_patient(facts_of(before))
+            self._check_patient(former.facts)
         if steering.is_bound(self._grant):
-            self._check_steering(before.type, before, decode_stored(before.body or b"{}"), None)
+            self._check_steering(before.type, former, None)
 
-    def _check_steering(
-        self, type: str, before: Version | None, stored: Resource | None, after: Resource | None
-    ) -> None:
+    def _check_steering(self, type: str, before: _Before | None, after: Resource | None) -> None:
         """What decides who sees whom stays as it is, and an emergency neither lasts nor deletes."""
-        live = stored if before is not None and not before.deleted else None
-        steering.check_change(self._grant, type, live, after)
-        if live is None or before is None or not (after is None or type in steering.STEERING):
+        steering.check_change(self._grant, type, before.tree if before else None, after)
+        if before is None or not (after is None or type in steering.STEERING):
             return
         if not self._holds_calmly(before, "d" if after is None else "u"):
             raise FhirError("forbidden", "Not because the glass was broken")
 
     def _is_within(self, one: _Written) -> bool:
         """Whether the grant has what the resource becomes."""
-        created = one.before is None or one.before.deleted
-        letters = "u" if not created else "c" if one.change.method == "POST" else "cu"
+        letters = "u" if one.before is not None else "c" if one.change.method == "POST" else "cu"
         within = either([granted(self._grant, one.change.type, letter) for letter in letters])
         if within in (EVERYTHING, NOTHING):
             return within == EVERYTHING
@@ -254,28 +270,25 @@ class Held(Open):
     def _check_patient(self, *versions: Facts) -> None:
         """A practitioner writes what is a patient's, before and after."""
         for facts in versions:
-            codes = in_compartment(facts.type)
-            rows = facts.rows.get("reference", ())
-            if not any(row[0] in codes and row[1] == "Patient" for row in rows):
+            if not steering.patients_of(facts):
                 raise FhirError("forbidden", f"A {facts.type} of no patient is the administrators'")
 
-    def _check_labels(self, one: _Written, before: Resource) -> None:
-        if not set(_labels(before)) - set(_labels(one.after)):
-            return
-        assert one.before is not None
-        if not self._holds_calmly(one.before, "u"):
+    def _check_labels(self, before: _Before, after: Resource) -> None:
+        """`_HIDING` labels that are gone."""
+        gone = steering.labels(before.tree) - steering.labels(after)
+        if gone & _HIDING and not self._holds_calmly(before, "u"):
             raise FhirError("forbidden", "A label is not taken off because the glass was broken")
 
-    def _holds_calmly(self, before: Version, letter: str) -> bool:
+    def _holds_calmly(self, before: _Before, letter: str) -> bool:
         """Whether the permission is there without the emergencies."""
         if not self._grant.emergencies and self._grant.purpose == "TREAT":
             return True  # it was asked a moment ago
         rules = Rules(steering.calm(self._grant), self._now, self.view.rules.denials)
-        return asked(holds(rules.visible(before.type, letter), facts_of(before)), self._tx.search)
+        return asked(holds(rules.visible(before.facts.type, letter), before.facts), self._tx.search)
 
     # A patient's own
 
-    def _check_own(self, one: _Written, before: Resource | None) -> None:
+    def _check_own(self, one: _Written) -> None:
         own, type = _OWN[one.change.type], one.change.type
         me, patient = str(self._grant.user), str(self._grant.patient or self._grant.user)
         patient = patient.removeprefix("Patient/")
@@ -285,8 +298,9 @@ class Held(Open):
             mine = [self._is(reference, me) for reference in _at(one.after, name.split("."))]
             if not all(mine) or (own.needed and not mine):
                 raise FhirError("forbidden", "Nobody writes in another's name", expression=f"{type}.{name}")
-        if before is None:
+        if one.before is None:
             return
+        before = one.before.tree
         if not any(
             self._is(reference, me) for name in own.authors for reference in _at(before, name.split("."))
         ):
@@ -324,11 +338,3 @@ def _at(node: Any, path: Sequence[str]) -> Iterator[Any]:
 def _changed(before: Resource, after: Resource) -> set[str]:
     names = before.keys() | after.keys()
     return {name.removeprefix("_") for name in names if before.get(name) != after.get(name)}
-
-
-def _labels(resource: Resource) -> Iterator[tuple[str, str]]:
-    """The labels that hide."""
-    for label in (resource.get("meta") or {}).get("security") or ():
-        of = (label.get("system", ""), label.get("code", ""))
-        if of in ((CONFIDENTIALITY, "R"), (CONFIDENTIALITY, "V"), (OURS, "sperret")):
-            yield of

@@ -201,6 +201,14 @@ def test_value_sets_that_no_resource_defines():
             look_up(ValueSet(unusable))
 
 
+CONDITION = {
+    "resourceType": "Condition",
+    "id": "c",
+    "subject": {"reference": "Patient/p"},
+    "code": {"coding": [{"system": "http://snomed.info/sct", "code": COPD}]},
+}
+
+
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 class TestZones:
     def test_a_definition_may_give_the_zone_and_look_at_other_data(self, ward):
@@ -209,14 +217,7 @@ class TestZones:
         ward.put(definition(action("Zone", title="Oksygen")))
         ward.read(SPO2, 88, "2026-11-20")
         assert ward.zones() == []
-        ward.put(
-            {
-                "resourceType": "Condition",
-                "id": "c",
-                "subject": {"reference": "Patient/p"},
-                "code": {"coding": [{"system": "http://snomed.info/sct", "code": COPD}]},
-            }
-        )
+        ward.put(CONDITION)
         ward.read(SPO2, 88, "2026-11-21")
         assert ward.zones() == ["yellow"]
         (explained,) = explanations(ward.flag())
@@ -233,14 +234,7 @@ class TestZones:
         ward.put(value_set(compose={"include": [below]}))
         ward.put(library(ZONES))
         ward.put(definition(action("Zone", title="Oksygen")))
-        ward.put(
-            {
-                "resourceType": "Condition",
-                "id": "c",
-                "subject": {"reference": "Patient/p"},
-                "code": {"coding": [{"system": "http://snomed.info/sct", "code": COPD}]},
-            }
-        )
+        ward.put(CONDITION)
         system = {
             "resourceType": "CodeSystem",
             "id": "sct",
@@ -265,14 +259,7 @@ class TestZones:
         ward.put(value_set(compose={"include": [{"valueSet": [inner["url"]]}, gender]}))
         ward.put(library(ZONES))
         ward.put(definition(action("Zone", title="Oksygen")))
-        ward.put(
-            {
-                "resourceType": "Condition",
-                "id": "c",
-                "subject": {"reference": "Patient/p"},
-                "code": {"coding": [{"system": "http://snomed.info/sct", "code": COPD}]},
-            }
-        )
+        ward.put(CONDITION)
         ward.read(SPO2, 88, "2026-11-21")
         (explained,) = explanations(ward.flag())
         versions = [{"reference": f"ValueSet/{id}/_history/1"} for id in ("copd", "inner")]
@@ -527,14 +514,7 @@ class TestChanges:
         ward.put(library(limits, "limits", "Limits", version="1"))
         ward.put(value_set("1"))
         one_rule(ward, text)
-        ward.put(
-            {
-                "resourceType": "Condition",
-                "id": "c",
-                "subject": {"reference": "Patient/p"},
-                "code": {"coding": [{"system": "http://snomed.info/sct", "code": COPD}]},
-            }
-        )
+        ward.put(CONDITION)
         ward.read(SPO2, 88, "2026-11-20")
         ward.put(library(limits.replace("80", "90"), "limits", "Limits", version="1"))
         ward.read(SPO2, 88, "2026-11-21")
@@ -732,14 +712,7 @@ class TestEvaluatedAgain:
         ward.put(value_set(COPD))
         ward.put(library(ZONES))
         ward.put(definition(action("Zone", title="Oksygen")))
-        ward.put(
-            {
-                "resourceType": "Condition",
-                "id": "c",
-                "subject": {"reference": "Patient/p"},
-                "code": {"coding": [{"system": "http://snomed.info/sct", "code": COPD}]},
-            }
-        )
+        ward.put(CONDITION)
         for day, value in (("19", 95), ("20", 92), ("21", 88)):
             ward.read(SPO2, value, f"2026-11-{day}")
         (explained,) = explanations(ward.flag())

@@ -14,7 +14,8 @@ from fhir_server.settings import Settings
 
 
 def varde(*arguments: str, **environment: str) -> Result:
-    return CliRunner().invoke(app, list(arguments), env=environment)
+    quiet = {"VARDE_LOG_LEVEL": "error"}  # what is configured here stays so for the tests that follow
+    return CliRunner().invoke(app, list(arguments), env=quiet | environment)
 
 
 @pytest.mark.parametrize(
