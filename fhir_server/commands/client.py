@@ -8,14 +8,16 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
 from fhir_server.commands.said import fail
 from fhir_server.errors import FhirError
-from fhir_server.exchange import Service
 from fhir_server.settings import Settings
+
+if TYPE_CHECKING:  # every command would wait for it
+    from fhir_server.exchange import Service
 
 T = TypeVar("T")
 clients = typer.Typer(help="Applications that may ask for access (SMART on FHIR).", no_args_is_help=True)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from fhir_server.commands.said import fail
 from fhir_server.errors import FhirError
-from fhir_server.exchange import Service
 from fhir_server.settings import Settings
+
+if TYPE_CHECKING:  # every command would wait for it
+    from fhir_server.exchange import Service
 
 T = TypeVar("T")
 app = typer.Typer(
